@@ -1,0 +1,28 @@
+"""What every test stands on: a world of its own, and repeatable examples."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Two workers that each start a thread per core slow each other down; subprocesses inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shared machine's pauses are no failure of the code under test.
+settings.register_profile("joulegram", deadline=None, print_blob=True)
+settings.load_profile("joulegram")
+
+
+@pytest.fixture(autouse=True)
+def own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the user's configuration, ledger or live runs, nor another test's."""
+    for name in os.environ:
+        if name.startswith("JOULEGRAM_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("JOULEGRAM_LEDGER", str(tmp_path / "ledger"))
+    monkeypatch.setenv("JOULEGRAM_RUNTIME_DIR", str(tmp_path / "runtime"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
