@@ -1,0 +1,255 @@
+"""Configuration: defaults < user file < project's pyproject < environment < arguments.
+
+A cloned project must not be able to send a user's key, or anything else, to an address of its choosing: what may name
+an address, a key or a look-up of the user's place is taken from the user alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, get_args
+
+from joulegram.records import Basis
+
+PREFIX = "JOULEGRAM_"
+
+# Set by joulegram itself or read before there are settings; not settings.
+_OTHER_VARIABLES = frozenset({"RUN", "DISABLED", "AUTO", "HOST", "RUNTIME_DIR", "CONFIG"})
+# A project's pyproject.toml may not set these.
+_USERS_ALONE = frozenset({"feeds", "meter_options", "ip_lookup"})
+_TABLES = frozenset({"feeds", "meter_options"})
+
+
+class ConfigError(ValueError):
+    """The configuration says what joulegram does not understand; the message names the place and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be configured, with its default.
+
+    Args:
+        ledger: folder in which runs are kept; None for the user's data directory.
+        project: name that groups runs.
+        stage: stage of the life cycle that a run belongs to.
+        zone: grid zone (``DK``, ``DK-DK1``, ``US-CA``); None for unknown, priced at the world's average.
+        pue: facility energy over IT energy: a number, ``datacenter`` for the survey's mean, None for unknown.
+        basis: ``lifecycle`` or ``direct``: which of a grid's emissions `carbon_g` counts.
+        meters: names of the meters to open; None for all that are found.
+        idle_w: the machine's CPU power with nothing running (W), once known.
+        max_w: the machine's CPU power under full load (W), once known.
+        feeds: options of the intensity feeds by name, addresses and keys among them.
+        meter_options: options of the meters by name.
+        ip_lookup: whether the place may be looked up from the IP address.
+    """
+
+    ledger: str | None = None
+    project: str | None = None
+    stage: str = "train"
+    zone: str | None = None
+    pue: float | str | None = None
+    basis: Basis = "lifecycle"
+    meters: tuple[str, ...] | None = None
+    idle_w: float | None = None
+    max_w: float | None = None
+    feeds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    meter_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    ip_lookup: bool = False
+
+
+_NAMES = tuple(entry.name for entry in fields(Settings))
+
+
+def disabled() -> bool:
+    """Whether ``JOULEGRAM_DISABLED`` makes everything inert."""
+    return _truth(os.environ.get("JOULEGRAM_DISABLED", "")) is True
+
+
+def load(arguments: Mapping[str, Any] | None = None, folder: Path | None = None) -> Settings:
+    """The settings in force.
+
+    Args:
+        arguments: what the caller was given; None values are not set.
+        folder: where the search for a pyproject.toml starts; the working directory by default.
+
+    Raises:
+        ConfigError: a key is misspelt or a value is not understood; the message names the nearest right one.
+    """
+    settings = Settings()
+    for where, values in _sources(folder or Path.cwd()):
+        settings = _applied(settings, values, where)
+    given = {name: value for name, value in (arguments or {}).items() if value is not None}
+    return _applied(settings, given, "argument")
+
+
+def user_file() -> Path:
+    """The user's own configuration file, whether or not it exists."""
+    chosen = os.environ.get("JOULEGRAM_CONFIG")
+    if chosen:
+        return Path(chosen)
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("joulegram", appauthor=False)) / "config.toml"
+
+
+def _sources(folder: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    own = user_file()
+    if own.is_file():
+        yield str(own), _read_toml(own)
+    for candidate in (folder, *folder.parents):
+        project = candidate / "pyproject.toml"
+        if project.is_file():
+            if _mentions_us(project):
+                yield str(project), _harmless(_project_table(project), project)
+            break
+    yield "environment", _environment()
+
+
+def _mentions_us(project: Path) -> bool:
+    """Whether a pyproject.toml is worth parsing, which takes longer than the whole start of a run."""
+    try:
+        return b"joulegram" in project.read_bytes()
+    except OSError:
+        return False
+
+
+def _project_table(project: Path) -> Mapping[str, Any]:
+    tool = _read_toml(project).get("tool")
+    table = tool.get("joulegram", {}) if isinstance(tool, Mapping) else {}
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{project}: [tool.joulegram] must be a table")
+    return table
+
+
+def _read_toml(path: Path) -> Mapping[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path} cannot be read as TOML: {error}") from None
+
+
+def _harmless(values: Mapping[str, Any], project: Path) -> Mapping[str, Any]:
+    """A project's values without those that only the user may set."""
+    refused = [name for name in values if name in _USERS_ALONE]
+    if "ledger" in values and "://" in str(values["ledger"]):
+        refused.append("ledger")
+    for name in refused:
+        warnings.warn(
+            f"{project}: [tool.joulegram] {name} is ignored: addresses, keys and look-ups are taken from "
+            f"{user_file()} or the environment only",
+            stacklevel=2,
+        )
+    return {name: value for name, value in values.items() if name not in refused}
+
+
+def _environment() -> Mapping[str, Any]:
+    values: dict[str, Any] = {}
+    for variable, text in os.environ.items():
+        name = variable.removeprefix(PREFIX)
+        if name == variable or name in _OTHER_VARIABLES:
+            continue
+        table = next((table for table in _TABLES if name.startswith(table.upper() + "_")), None)
+        if table is None:
+            values[name.lower()] = text
+        else:  # JOULEGRAM_FEEDS_NAME_BASE_URL: the first word after the table is the plugin's name
+            plugin, _, option = name[len(table) + 1 :].lower().partition("_")
+            values.setdefault(table, {}).setdefault(plugin, {})[option] = text
+    return values
+
+
+def _applied(settings: Settings, values: Mapping[str, Any], where: str) -> Settings:
+    changes: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in _NAMES:
+            raise ConfigError(_misspelt(name, where))
+        merged = {**getattr(settings, name), **value} if name in _TABLES and isinstance(value, Mapping) else value
+        changes[name] = _understood(name, merged, where)
+    return replace(settings, **changes)
+
+
+def _misspelt(name: str, where: str) -> str:
+    shown = (lambda key: PREFIX + key.upper()) if where == "environment" else str
+    known = (*_NAMES, *(other.lower() for other in _OTHER_VARIABLES)) if where == "environment" else _NAMES
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    remedy = f"did you mean {shown(nearest[0])}?" if nearest else f"known are: {', '.join(map(shown, _NAMES))}"
+    return f"{where}: there is no setting {shown(name)}; {remedy}"
+
+
+def _understood(name: str, value: Any, where: str) -> Any:
+    """`value` as the setting's type."""
+    try:
+        return _READERS.get(name, _text)(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: {name} = {value!r}: {error}") from None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError("a text is needed")
+    return os.fspath(value)
+
+
+def _watts(value: Any) -> float:
+    watts = float(value)
+    if not 0 <= watts < 1e6:
+        raise ValueError("watts between 0 and a million are needed")
+    return watts
+
+
+def _pue(value: Any) -> float | str:
+    if isinstance(value, str) and value.lower() in {"datacenter", "datacentre"}:
+        return "datacenter"
+    try:
+        pue = float(value)
+    except (TypeError, ValueError):
+        raise ValueError("a number of 1.0 or more, or the word datacenter, is needed") from None
+    if not 1 <= pue < 10:
+        raise ValueError("facility energy over IT energy is at least 1.0 (and below 10)")
+    return pue
+
+
+def _basis(value: Any) -> str:
+    if value not in get_args(Basis)[:2]:
+        raise ValueError("the basis is lifecycle or direct")
+    return str(value)
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    listed = value.split(",") if isinstance(value, str) else list(value)
+    return tuple(_text(name).strip() for name in listed)
+
+
+def _truth(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in {"1", "true", "yes", "on"}:
+        return True
+    if word in {"", "0", "false", "no", "off"}:
+        return False
+    raise ValueError("yes or no is needed")
+
+
+def _table(value: Any) -> Mapping[str, Mapping[str, Any]]:
+    if not isinstance(value, Mapping) or not all(isinstance(options, Mapping) for options in value.values()):
+        raise TypeError("a table of tables is needed, one for each plugin")
+    return value
+
+
+_READERS: dict[str, Any] = {
+    "pue": _pue,
+    "basis": _basis,
+    "meters": _names,
+    "idle_w": _watts,
+    "max_w": _watts,
+    "feeds": _table,
+    "meter_options": _table,
+    "ip_lookup": _truth,
+}

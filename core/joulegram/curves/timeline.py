@@ -1,0 +1,116 @@
+"""Wall time, piecewise-straight between anchors: what the clock on the wall said at a monotonic moment, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from joulegram.curves.curve import Steps, Times, Values
+from joulegram.records import Anchor, IntensityPoint
+from joulegram.units import NS_PER_S
+
+JUMP_NS = NS_PER_S // 2
+"""Wall time that runs apart from monotonic time by more than this between two anchors jumped; less is slewing."""
+
+
+class Timeline:
+    """The anchors of one recorder, in order.
+
+    Between two anchors wall time is straight. Where it jumped (a suspend, a clock that was set) it runs on at the old
+    offset up to the later anchor: durations are not stretched over the jump.
+
+    Args:
+        anchors: at least one.
+    """
+
+    def __init__(self, anchors: Iterable[Anchor]) -> None:
+        unique = {anchor.mono_ns: anchor for anchor in anchors}
+        self.anchors = [unique[mono_ns] for mono_ns in sorted(unique)]
+        self._mono = np.array([anchor.mono_ns for anchor in self.anchors], np.int64)
+        self._wall = np.array([anchor.wall_ns for anchor in self.anchors], np.int64)
+        self._jumps = np.abs(np.diff(self._wall - self._mono)) > JUMP_NS
+
+    def wall_s(self, times_ns: ArrayLike) -> Values:
+        """Seconds since 1970 (UTC) at monotonic times (ns); shape of `times_ns`."""
+        times = np.asarray(times_ns, np.int64)
+        piece = np.clip(np.searchsorted(self._mono, times, side="right") - 1, 0, len(self._mono) - 1)
+        since = (times - self._mono[piece]).astype(float)
+        return np.asarray((self._wall[piece] + since * self._slopes()[piece]) / NS_PER_S)
+
+    def mono_ns(self, walls_s: ArrayLike) -> Times:
+        """Monotonic times (ns) at wall times (s since 1970): the earliest moment that shows the time, if any does."""
+        walls = np.asarray(walls_s, float) * NS_PER_S
+        reached = np.maximum.accumulate(self._wall)
+        piece = np.clip(np.searchsorted(reached, walls, side="right") - 1, 0, len(self._wall) - 1)
+        since = (walls - self._wall[piece]) / self._slopes()[piece]
+        limit = np.append(self._mono[1:], np.iinfo(np.int64).max // 2)[piece]
+        return np.asarray(np.minimum(self._mono[piece] + since.astype(np.int64), limit), np.int64)
+
+    def slept_s(self, start_ns: int, end_ns: int) -> float:
+        """Seconds between two monotonic moments that the machine was suspended for."""
+        slept = 0
+        for before, after in zip(self.anchors, self.anchors[1:], strict=False):
+            if before.boot_ns is not None and after.boot_ns is not None and start_ns < after.mono_ns <= end_ns:
+                lag = (after.boot_ns - before.boot_ns) - (after.mono_ns - before.mono_ns)
+                slept += lag if lag > JUMP_NS else 0
+        return slept / NS_PER_S
+
+    def steps(self, points: Sequence[IntensityPoint], bound: str = "g_per_kwh") -> Steps:
+        """Intensity over monotonic time (gCO2e/kWh); NaN where no point holds.
+
+        Args:
+            points: of one signal, basis and accounting; points with a time go before those without, later before
+                earlier ones.
+            bound: which of a point's numbers: ``g_per_kwh``, ``low`` or ``high``.
+        """
+        timeless = [getattr(point, bound) for point in points if point.start_s is None]
+        default = timeless[-1] if timeless else float("nan")
+        timed = [point for point in points if point.start_s is not None]
+        if not timed:
+            return Steps.constant(default)
+        edges_s = np.unique(
+            [edge for p in timed for edge in (p.start_s or 0.0, (p.start_s or 0.0) + (p.length_s or 0.0))]
+        )
+        values = np.full(len(edges_s), default)
+        for point in timed:
+            start_s = point.start_s or 0.0
+            values[(edges_s >= start_s) & (edges_s < start_s + (point.length_s or 0.0))] = getattr(point, bound)
+        return self._on_monotonic(edges_s, values, default)
+
+    def _on_monotonic(self, edges_s: Values, values: Values, default: float) -> Steps:
+        """A step function of wall time as one of monotonic time: each stretch without a jump is mapped by itself."""
+        starts = np.concatenate([[0], np.flatnonzero(self._jumps) + 1])
+        ends = np.append(self._mono[starts[1:]], np.iinfo(np.int64).max // 2)
+        times: list[int] = []
+        levels: list[float] = []
+        for first, end_ns in zip(starts.tolist(), ends.tolist(), strict=True):
+            start_ns = int(self._mono[first]) if first else int(np.iinfo(np.int64).min // 2)
+            wall_start_s = float(self.wall_s([start_ns])[0])
+            here = np.searchsorted(edges_s, wall_start_s, side="right") - 1
+            times.append(start_ns)
+            levels.append(float(values[here]) if here >= 0 else default)
+            for edge_s, value in zip(edges_s[here + 1 :], values[here + 1 :], strict=True):
+                edge_ns = self._reach(float(edge_s), first, end_ns)
+                if edge_ns is None:
+                    break
+                times.append(edge_ns)
+                levels.append(float(value))
+        return Steps(np.array(times, np.int64), np.array(levels))
+
+    def _reach(self, wall_s: float, first: int, end_ns: int) -> int | None:
+        """When the wall clock reached a time in the stretch that begins at anchor `first` and has no jump."""
+        last = int(np.searchsorted(self._mono, end_ns, side="left"))
+        wall_ns = wall_s * NS_PER_S
+        piece = first + max(0, int(np.searchsorted(self._wall[first:last], wall_ns, side="right")) - 1)
+        mono_ns = int(self._mono[piece] + (wall_ns - self._wall[piece]) / self._slopes()[piece])
+        return mono_ns if mono_ns < end_ns else None
+
+    def _slopes(self) -> Values:
+        """Wall nanoseconds per monotonic nanosecond after each anchor."""
+        slopes = np.ones(len(self._mono))
+        if len(self._mono) > 1:
+            straight = np.diff(self._wall) / np.diff(self._mono)
+            slopes[:-1] = np.where(self._jumps, 1.0, straight)
+        return slopes

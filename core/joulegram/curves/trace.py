@@ -1,0 +1,245 @@
+"""What recorders wrote, put together: the curves of every channel of a run, each channel once.
+
+A live recorder and a stored journal give the same `RecorderTrace`, so both are read by the same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from joulegram.curves.curve import Curve, Times, elapsed, merge, once
+from joulegram.curves.phases import OTHER
+from joulegram.curves.timeline import Timeline
+from joulegram.records import Channel, Gap, Header
+from joulegram.units import NS_PER_S
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChannelTrace:
+    """One channel as recorded.
+
+    Args:
+        id: identity, ``HOST/kind:device``.
+        channel: what its meter said of it.
+        node: joules of the whole device.
+        run: joules of this run's share.
+        phases: joules of this run's share in each phase.
+        covered_s: seconds with samples.
+        known_s: seconds whose energy is in the curves, samples or not.
+        asked_s: seconds in which there should have been samples.
+        gaps: what was not covered, and why.
+    """
+
+    id: str
+    channel: Channel
+    node: Curve
+    run: Curve
+    phases: Mapping[str, Curve]
+    covered_s: Curve
+    known_s: Curve
+    asked_s: Curve
+    gaps: tuple[Gap, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecorderTrace:
+    """What one recording process wrote.
+
+    Args:
+        header: who recorded.
+        timeline: its clocks.
+        channels: by identity.
+        phase_s: seconds spent in each phase of its loop.
+        phase_n: how often each phase was entered.
+        start_ns: when it started (ns).
+        end_ns: when it ended, or was last heard of (ns).
+    """
+
+    header: Header
+    timeline: Timeline
+    channels: Mapping[str, ChannelTrace]
+    phase_s: Mapping[str, Curve]
+    phase_n: Mapping[str, Curve]
+    start_ns: int
+    end_ns: int
+
+    def same_clock(self, other: RecorderTrace) -> bool:
+        """Whether monotonic times of both compare."""
+        return (self.header.host, self.header.boot) == (other.header.host, other.header.boot)
+
+    def on_clock_of(self, reference: RecorderTrace) -> RecorderTrace:
+        """The same trace on another recorder's monotonic time, by way of the wall clock where it has to be."""
+        if self.same_clock(reference):
+            return self
+
+        def moved(curve: Curve) -> Curve:
+            times = _increasing(reference.timeline.mono_ns(self.timeline.wall_s(curve.times_ns)))
+            return Curve(times, curve.values)
+
+        def instant(time_ns: int) -> int:
+            return int(reference.timeline.mono_ns(self.timeline.wall_s([time_ns]))[0])
+
+        channels = {
+            name: replace(
+                trace,
+                node=moved(trace.node),
+                run=moved(trace.run),
+                phases={phase: moved(curve) for phase, curve in trace.phases.items()},
+                covered_s=moved(trace.covered_s),
+                known_s=moved(trace.known_s),
+                asked_s=moved(trace.asked_s),
+                gaps=tuple(replace(g, start_ns=instant(g.start_ns), end_ns=instant(g.end_ns)) for g in trace.gaps),
+            )
+            for name, trace in self.channels.items()
+        }
+        return replace(
+            self,
+            channels=channels,
+            phase_s={phase: moved(curve) for phase, curve in self.phase_s.items()},
+            phase_n={phase: moved(curve) for phase, curve in self.phase_n.items()},
+            start_ns=instant(self.start_ns),
+            end_ns=instant(self.end_ns),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """A run, or one recorder's part of it, on one clock.
+
+    Args:
+        timeline: the reference recorder's clocks.
+        channels: each identity once.
+        phase_s: seconds spent in each phase of the reference recorder's loop.
+        phase_n: how often each phase was entered there.
+        start_ns: of the run (ns).
+        end_ns: its end, or when it was last heard of (ns).
+    """
+
+    timeline: Timeline
+    channels: Mapping[str, ChannelTrace]
+    phase_s: Mapping[str, Curve] = field(default_factory=dict)
+    phase_n: Mapping[str, Curve] = field(default_factory=dict)
+    start_ns: int = 0
+    end_ns: int = 0
+
+
+def together(recorders: Sequence[RecorderTrace], reference: RecorderTrace | None = None) -> Trace:
+    """The recorders of a run as one: shares add up, a device that several of them recorded counts once.
+
+    Args:
+        recorders: at least one.
+        reference: whose clock and phases are used; the first by default.
+    """
+    reference = reference or recorders[0]
+    placed = [recorder.on_clock_of(reference) for recorder in recorders]
+    by_id: dict[str, list[ChannelTrace]] = {}
+    for recorder in placed:
+        for name, trace in recorder.channels.items():
+            by_id.setdefault(name, []).append(trace)
+    return Trace(
+        timeline=reference.timeline,
+        channels={name: _joined(traces) for name, traces in sorted(by_id.items())},
+        phase_s=reference.phase_s,
+        phase_n=reference.phase_n,
+        start_ns=min(recorder.start_ns for recorder in placed),
+        end_ns=max(recorder.end_ns for recorder in placed),
+    )
+
+
+def _joined(traces: Sequence[ChannelTrace]) -> ChannelTrace:
+    if len(traces) == 1:
+        return traces[0]
+    node = once([trace.node for trace in traces])
+    if all(trace.channel.share == "exclusive" for trace in traces):
+        run, factor = once([trace.run for trace in traces]), 1.0
+    else:
+        run = merge([trace.run for trace in traces])
+        # Shares of one node cannot exceed it; recorders that did not know of each other may have claimed too much.
+        factor = min(1.0, node.total / run.total) if run.total > 0 else 1.0
+    phases = sorted({phase for trace in traces for phase in trace.phases})
+    return ChannelTrace(
+        id=traces[0].id,
+        channel=traces[0].channel,
+        node=node,
+        run=run.scaled(factor),
+        phases={phase: merge([in_phase(trace, phase) for trace in traces]).scaled(factor) for phase in phases},
+        covered_s=_either(trace.covered_s for trace in traces),
+        known_s=_either(trace.known_s for trace in traces),
+        asked_s=_either(trace.asked_s for trace in traces),
+        gaps=tuple(gap for trace in traces for gap in trace.gaps),
+    )
+
+
+def in_phase(trace: ChannelTrace, phase: str) -> Curve:
+    """Joules of a channel in a phase; all of them are outside all phases where its recorder knew none."""
+    if trace.phases:
+        return trace.phases.get(phase, Curve())
+    return trace.run if phase == OTHER else Curve()
+
+
+def channel_trace(
+    identity: str, channel: Channel, curves: Mapping[str, Curve], gaps: Iterable[Gap], start_ns: int, end_ns: int
+) -> ChannelTrace:
+    """A channel's trace from its curves and gaps.
+
+    Args:
+        identity: ``HOST/kind:device``.
+        channel: what its meter said of it.
+        curves: its recorder's curves by journal name.
+        gaps: the channel's, and those of all channels.
+        start_ns: when its recorder started (ns).
+        end_ns: when its recorder ended or was last heard of (ns).
+    """
+    gaps = tuple(gaps)
+    run = curves.get(f"run {channel.id}", Curve())
+    last_ns = min(end_ns, run.end_ns) if len(run) else start_ns
+    suffix = f" {channel.id}"
+    return ChannelTrace(
+        id=identity,
+        channel=channel,
+        node=curves.get(f"node {channel.id}", Curve()),
+        run=run,
+        phases={
+            name.removeprefix("phase ").removesuffix(suffix): curve
+            for name, curve in curves.items()
+            if name.startswith("phase ") and name.endswith(suffix)
+        },
+        covered_s=elapsed(_without(start_ns, last_ns, [(gap.start_ns, gap.end_ns) for gap in gaps])),
+        known_s=elapsed(_without(start_ns, last_ns, [(g.start_ns, g.end_ns) for g in gaps if not g.energy_known])),
+        asked_s=elapsed([(start_ns, end_ns)]),
+        gaps=gaps,
+    )
+
+
+def _without(start_ns: int, end_ns: int, holes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    stretches = []
+    since_ns = start_ns
+    for hole_start_ns, hole_end_ns in sorted(holes):
+        if hole_start_ns > since_ns:
+            stretches.append((since_ns, min(hole_start_ns, end_ns)))
+        since_ns = max(since_ns, hole_end_ns)
+    stretches.append((since_ns, end_ns))
+    return [(start, end) for start, end in stretches if end > start]
+
+
+def _either(curves: Iterable[Curve]) -> Curve:
+    """Seconds in which at least one of several coverages rises."""
+    stretches = []
+    for curve in curves:
+        rising = np.flatnonzero(np.diff(curve.values) > 0)
+        stretches += [(int(curve.times_ns[i]), int(curve.times_ns[i + 1])) for i in rising]
+    return elapsed(stretches)
+
+
+def _increasing(times_ns: Times) -> Times:
+    """Strictly increasing times: clocks of two hosts may fold a little when mapped onto each other."""
+    index = np.arange(len(times_ns))
+    return np.asarray(np.maximum.accumulate(times_ns - index) + index, np.int64)
+
+
+def seconds(start_ns: int, end_ns: int) -> float:
+    """Seconds between two monotonic times."""
+    return (end_ns - start_ns) / NS_PER_S

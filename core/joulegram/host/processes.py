@@ -1,0 +1,222 @@
+"""CPU time of the node and of process trees, and whether a process still lives.
+
+On Linux straight from ``/proc``, which is several times cheaper than the portable way; elsewhere from psutil.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LINUX = sys.platform.startswith("linux")
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
+
+
+def cpu_count() -> int:
+    """Logical CPUs of the node, whether or not this process may use them."""
+    return os.cpu_count() or 1
+
+
+def process_started(pid: int) -> str | None:
+    """Start time of a process as its system tells it: with the pid it names one process of a boot. None if gone."""
+    try:
+        if LINUX:
+            return _stat_fields(pid)[19].decode()
+        import psutil
+
+        return f"{psutil.Process(pid).create_time():.2f}"
+    except Exception:  # gone, or not ours to see: psutil's own exceptions are not importable before it is
+        return None
+
+
+def affinity(pid: int) -> frozenset[int]:
+    """CPUs that a process may run on; all of them where the system cannot tell."""
+    if hasattr(os, "sched_getaffinity"):
+        with contextlib.suppress(OSError):
+            return frozenset(os.sched_getaffinity(pid))
+    return frozenset(range(cpu_count()))
+
+
+def cgroup_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
+    """CPUs' worth of time that this process's control group may use; None without a limit.
+
+    The tightest limit on the way from the process's own group to the root counts (cgroup v2 `cpu.max`, v1
+    `cpu.cfs_quota_us`). Source: Documentation/admin-guide/cgroup-v2.rst and scheduler/sched-bwc.rst in the Linux tree.
+    """
+    quotas = []
+    with contextlib.suppress(OSError):
+        for line in own.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers and "cpu" not in controllers.split(","):
+                continue
+            mount = root / "cpu" if controllers else root
+            group = mount / path.lstrip("/")
+            for folder in (group, *group.parents):
+                quotas.append(_quota_of(folder))
+                if folder == mount:
+                    break
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _quota_of(folder: Path) -> float | None:
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = (folder / "cpu.max").read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    with contextlib.suppress(OSError, ValueError):
+        quota_us = int((folder / "cpu.cfs_quota_us").read_text())
+        return quota_us / int((folder / "cpu.cfs_period_us").read_text()) if quota_us > 0 else None
+    return None
+
+
+class NodeTimes:
+    """Busy core-seconds of the whole node since boot, from a descriptor that stays open.
+
+    Time that a hypervisor gave to others (steal) is nobody's on this node and is left out; guest time is part of user
+    time already. Source: Documentation/filesystems/proc.rst.
+    """
+
+    def __init__(self) -> None:
+        self._file = os.open("/proc/stat", os.O_RDONLY | os.O_CLOEXEC) if LINUX else None
+
+    def busy_s(self) -> float:
+        """Core-seconds not idle since boot."""
+        if self._file is None:
+            import psutil
+
+            times = psutil.cpu_times()
+            return float(sum(times)) - times.idle - getattr(times, "iowait", 0.0)
+        user, nice, system, _idle, _iowait, irq, softirq = os.pread(self._file, 256, 0).split(None, 8)[1:8]
+        return (int(user) + int(nice) + int(system) + int(irq) + int(softirq)) * _TICK_S
+
+    def close(self) -> None:
+        """Lets go of the descriptor."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+@dataclass(slots=True)
+class ProcessTree:
+    """CPU seconds of this process and all its descendants, those that came and went included.
+
+    A descendant that left without being waited for, or that moved to another parent, keeps what it had used: the sum
+    never falls. Subtrees in `others` (processes that record their own share of the run) are taken out.
+
+    Owned by one thread, the sampler's.
+    """
+
+    root: int = field(default_factory=os.getpid)
+    total_s: float = 0.0
+    """CPU seconds of the whole tree, the subtrees of others included, at the last look."""
+    _seen_others: dict[int, float] = field(default_factory=dict)
+    _highest_s: float = 0.0
+
+    def own_s(self, others: dict[int, float | None]) -> float:
+        """CPU seconds of the tree without the subtrees of `others`.
+
+        Args:
+            others: pid → CPU seconds at its end for a process that has stopped recording, None for one that goes on.
+        """
+        usage = _tree_usage(self.root)
+        self.total_s = max(self.total_s, sum(usage.cpu_s.values()))
+        for pid, final_s in others.items():
+            if pid in usage.cpu_s and not any(ancestor in others for ancestor in usage.ancestors(pid)):
+                self._seen_others[pid] = usage.subtree_s(pid)
+            if final_s is not None and pid in self._seen_others:
+                self._seen_others[pid] = final_s
+        self._highest_s = max(self._highest_s, self.total_s - sum(self._seen_others.values()))
+        return self._highest_s
+
+
+@dataclass(slots=True)
+class _Usage:
+    """One look at a process tree: CPU seconds and parent of each of its processes."""
+
+    cpu_s: dict[int, float] = field(default_factory=dict)
+    parent: dict[int, int] = field(default_factory=dict)
+
+    def ancestors(self, pid: int) -> Iterator[int]:
+        while (pid := self.parent.get(pid, 0)) in self.cpu_s:
+            yield pid
+
+    def subtree_s(self, root: int) -> float:
+        return sum(s for pid, s in self.cpu_s.items() if pid == root or root in self.ancestors(pid))
+
+
+def _tree_usage(root: int) -> _Usage:
+    usage = _Usage()
+    parents = {root: 0, **dict(_descendants(root))}
+    for pid, parent in parents.items():
+        with contextlib.suppress(Exception):  # it may leave between the look at the tree and the look at it
+            usage.cpu_s[pid] = _own_cpu_s() if pid == os.getpid() else _cpu_s(pid)
+            usage.parent[pid] = parent
+    return usage
+
+
+def _own_cpu_s() -> float:
+    """This process and its waited-for descendants; finer than the scheduler tick that other processes' times have."""
+    times = os.times()
+    return time.process_time() + times.children_user + times.children_system
+
+
+def _cpu_s(pid: int) -> float:
+    if LINUX:
+        values = _stat_fields(pid)
+        return sum(int(value) for value in values[11:15]) * _TICK_S  # utime, stime and those of waited-for children
+    import psutil
+
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system + getattr(times, "children_user", 0) + getattr(times, "children_system", 0))
+
+
+def _stat_fields(pid: int) -> list[bytes]:
+    """``/proc/PID/stat`` from its third field on: the name before may hold spaces and brackets."""
+    file = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(file, 1024).rpartition(b")")[2].split()
+    finally:
+        os.close(file)
+
+
+def _descendants(root: int) -> Iterable[tuple[int, int]]:
+    """(pid, parent) of every living descendant, parents first."""
+    if LINUX:
+        return _walk(root, _listed_children if _kernel_lists_children() else _scanned_children())
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return [(child.pid, child.ppid()) for child in psutil.Process(root).children(recursive=True)]
+    return []
+
+
+def _walk(root: int, children: Callable[[int], Iterable[int]]) -> Iterator[tuple[int, int]]:
+    for child in children(root):
+        yield child, root
+        yield from _walk(child, children)
+
+
+def _kernel_lists_children() -> bool:
+    """Whether the kernel was built with CONFIG_PROC_CHILDREN, which spares the scan of all processes."""
+    pid = os.getpid()
+    return os.path.exists(f"/proc/{pid}/task/{pid}/children")
+
+
+def _listed_children(pid: int) -> Iterator[int]:
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/children", "rb") as file:
+                yield from map(int, file.read().split())
+
+
+def _scanned_children() -> Callable[[int], Iterable[int]]:
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError, IndexError):
+                children.setdefault(int(_stat_fields(int(name))[1]), []).append(int(name))
+    return lambda pid: children.get(pid, ())

@@ -1,0 +1,320 @@
+"""Plain records: what a meter describes, what a recorder emits and what a journal line holds.
+
+Every record is frozen, made of plain types, and stands alone: a line that is lost takes nothing else with it.
+`to_line` and `from_line` are the journal's wire format; readers ignore keys and kinds that they do not know.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, TypeVar
+
+from joulegram.quantities import Method
+
+Signal = Literal["average", "marginal"]
+Basis = Literal["lifecycle", "direct", "unknown"]
+Accounting = Literal["location", "market"]
+IntensityKind = Literal["measured", "estimated", "forecast", "static"]
+Status = Literal["running", "finished", "failed", "interrupted", "lost"]
+
+FORMAT_VERSION = 1
+
+R = TypeVar("R", bound="Record")
+
+
+class Record:
+    """A journal line: a frozen dataclass with a `tag` that names its kind on disk."""
+
+    tag: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def to_line(self) -> str:
+        """One self-contained line of JSON, without the newline."""
+        values = {name: getattr(self, name) for name in _names(type(self))}
+        return json.dumps({"is": self.tag, **values}, separators=(",", ":"), default=_plain)
+
+
+def _names(record: type[Record]) -> tuple[str, ...]:
+    return tuple(record.__dataclass_fields__)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return {name: getattr(value, name) for name in _names(type(value))}
+    if hasattr(value, "item"):  # numpy and torch scalars among a span's attributes
+        return value.item()
+    return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Channel(Record):
+    """One counted domain of a host, as its meter describes it.
+
+    Args:
+        id: host-local name, ``kind:device`` (``cpu:package-0``, ``gpu:UUID``); with the host's name in front it is
+            the channel's identity.
+        kind: ``gpu``, ``cpu``, ``dram``, ``soc``, ``node``, …
+        method: ``measured`` for a hardware counter, ``modelled`` for a formula.
+        how: in words, where the joules come from.
+        share: ``cpu`` (static part by reserved cores, dynamic part by CPU time) or ``exclusive`` (all of it).
+        gain_low: least factor by which the true energy may differ from the counted one.
+        gain_high: greatest such factor.
+        max_w: power that the device cannot exceed for long (W): bounds what a gap may hide; None where unknown.
+        idle_w: power with nothing running (W), the static part that reserved cores share; None where unknown.
+        wraps_at_j: where the counter starts again from zero (J); None for a counter that does not wrap.
+        resolution_s: how often the counter refreshes (s); phases shorter than two refreshes are time-proportional.
+    """
+
+    tag: ClassVar[str] = "channel"
+
+    id: str
+    kind: str
+    method: Method
+    how: str
+    share: Literal["cpu", "exclusive"] = "exclusive"
+    gain_low: float = 1.0
+    gain_high: float = 1.0
+    max_w: float | None = None
+    idle_w: float | None = None
+    wraps_at_j: float | None = None
+    resolution_s: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor(Record):
+    """The three clocks read together: how monotonic time maps to wall time, and where they part.
+
+    Args:
+        mono_ns: monotonic clock (ns), stands still while the machine is suspended.
+        boot_ns: boot-time clock (ns), runs on while suspended; None where the system has none.
+        wall_ns: wall clock (ns since 1970, UTC).
+    """
+
+    tag: ClassVar[str] = "anchor"
+
+    mono_ns: int
+    boot_ns: int | None
+    wall_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header(Record):
+    """Who records what: the first line of every journal."""
+
+    tag: ClassVar[str] = "header"
+
+    run: str
+    name: str
+    project: str | None
+    stage: str
+    zone: str | None
+    host: str
+    boot: str
+    pid: int
+    process_started: str
+    rank: int
+    start_ns: int
+    anchor: Anchor
+    enclosing_run: str | None = None
+    """Live run in which this separate one was started; its energy is also part of that run's."""
+    joined_pid: int | None = None
+    """Recorder of the same run (its pid on this host) inside whose process tree this one was started."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    version: int = FORMAT_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Knots(Record):
+    """Pieces of cumulative curves.
+
+    Args:
+        curves: curve name → (times in ns after `base_ns`, values). Curve names are ``node CHANNEL`` and
+            ``run CHANNEL`` (J), ``phase PHASE CHANNEL`` (J), ``phase_s PHASE`` (s), ``busy_s``, ``own_s`` and
+            ``reserved_s`` (core-seconds).
+        tips: curve name → (time, value) of the last sample taken; superseded by later lines.
+    """
+
+    tag: ClassVar[str] = "knots"
+
+    base_ns: int
+    curves: Mapping[str, tuple[list[int], list[float]]]
+    tips: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap(Record):
+    """A stretch of monotonic time in which a channel had no sample.
+
+    Args:
+        channel: host-local channel id; empty for all of them (a suspend).
+        why: ``start`` (not read yet), ``late``, ``failed``, ``reset``, ``stuck``, ``suspend``.
+        energy_known: the counter held on to the energy: only its timing within the gap is unknown.
+        slept_ns: time that the monotonic clock left out (a suspend).
+    """
+
+    tag: ClassVar[str] = "gap"
+
+    channel: str
+    start_ns: int
+    end_ns: int
+    why: str
+    energy_known: bool
+    slept_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SpanRecord(Record):
+    """A named interval; written when it closes, or still open (no `end_ns`) with a flush."""
+
+    tag: ClassVar[str] = "span"
+
+    id: str
+    parent: str | None
+    kind: str
+    name: str
+    index: int | None
+    start_ns: int
+    end_ns: int | None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class IntensityPoint(Record):
+    """Grid carbon intensity of one zone over one stretch of wall time.
+
+    Args:
+        g_per_kwh: gCO2e per kWh.
+        low: lower bound (gCO2e/kWh).
+        high: upper bound (gCO2e/kWh).
+        start_s: start of its validity (s since 1970); None for a figure without a time (an annual mean).
+        length_s: length of its validity (s); None for a figure without one.
+        zone: the zone that it is for, which may be wider than the one asked for.
+        kind: ``measured``, ``estimated``, ``forecast`` or ``static``.
+        source: who published it, with year or release.
+        note: in words, what a reader should know (a fall-back, a stale year).
+    """
+
+    tag: ClassVar[str] = "intensity"
+
+    g_per_kwh: float
+    low: float
+    high: float
+    zone: str
+    source: str
+    kind: IntensityKind
+    signal: Signal = "average"
+    basis: Basis = "unknown"
+    accounting: Accounting = "location"
+    scope: Literal["consumption", "generation", "unknown"] = "unknown"
+    start_s: float | None = None
+    length_s: float | None = None
+    fetched_s: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pue(Record):
+    """Power usage effectiveness: facility energy over IT energy, its bounds and its source."""
+
+    tag: ClassVar[str] = "pue"
+
+    value: float
+    low: float
+    high: float
+    method: Method
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class PriceBook(Record):
+    """What energy was priced with: PUE, intensity points and the basis that the run chose."""
+
+    tag: ClassVar[str] = "price"
+
+    pue: Pue
+    intensity: tuple[IntensityPoint, ...]
+    basis: Basis
+    reason: str = "as recorded"
+    made_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage(Record):
+    """What this run continues: the run before it and what that line of runs had cost when it was left."""
+
+    tag: ClassVar[str] = "lineage"
+
+    parent: str
+    energy_j: float
+    carbon_g: float
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Note(Record):
+    """Something a reader should know: a meter that failed, a clock step, a warning that was shown."""
+
+    tag: ClassVar[str] = "note"
+
+    mono_ns: int
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat(Record):
+    """Still alive: the last line of every flush."""
+
+    tag: ClassVar[str] = "beat"
+
+    anchor: Anchor
+
+
+@dataclass(frozen=True, slots=True)
+class End(Record):
+    """The recorder stopped by itself, how, and what its own work cost."""
+
+    tag: ClassVar[str] = "end"
+
+    end_ns: int
+    status: Status
+    anchor: Anchor
+    error: str | None = None
+    recorder_cpu_s: float = 0.0
+    recorder_wakeups: int = 0
+    summary: Mapping[str, Any] | None = None
+    """The run's footprint as its own process saw it, for listings (`Footprint.to_json`)."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+_RECORDS: tuple[type[Record], ...] = (
+    Header, Channel, Anchor, Knots, Gap, SpanRecord, PriceBook, Lineage, Note, Heartbeat, End,
+)  # fmt: skip
+_BY_TAG = {record.tag: record for record in _RECORDS}
+_NESTED: dict[str, type[Record]] = {"anchor": Anchor, "pue": Pue}
+
+
+def from_line(line: str | bytes) -> Record | None:
+    """The record of a journal line; None for a torn line or one of an unknown kind."""
+    try:
+        values = json.loads(line)
+        return from_plain(_BY_TAG[values["is"]], values)
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def from_plain(record: type[R], values: Mapping[str, Any]) -> R:
+    """A record from plain types, unknown keys ignored.
+
+    Raises:
+        TypeError: a required key is missing.
+    """
+    known = {name: values[name] for name in _names(record) if name in values}
+    for name, nested in _NESTED.items():
+        if isinstance(known.get(name), Mapping):
+            known[name] = from_plain(nested, known[name])
+    if record is PriceBook:
+        known["intensity"] = tuple(from_plain(IntensityPoint, point) for point in known["intensity"])
+    return record(**known)

@@ -1,0 +1,75 @@
+"""Units: joules, grams, seconds and FLOP inside; what a person reads at the edge.
+
+Constants convert between the two; the `show_*` functions are for tables and pages only, never for files.
+"""
+
+from __future__ import annotations
+
+J_PER_KWH = 3.6e6
+NS_PER_S = 1_000_000_000
+
+_SI_MASS = ((1e6, "t"), (1e3, "kg"), (1.0, "g"), (1e-3, "mg"), (1e-6, "µg"))
+_ENERGY = ((J_PER_KWH * 1e3, "MWh"), (J_PER_KWH, "kWh"), (3.6e3, "Wh"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"))
+_POWER = ((1e3, "kW"), (1.0, "W"), (1e-3, "mW"))
+_COUNT = (
+    (1e21, "ZFLOP"),
+    (1e18, "EFLOP"),
+    (1e15, "PFLOP"),
+    (1e12, "TFLOP"),
+    (1e9, "GFLOP"),
+    (1e6, "MFLOP"),
+    (1.0, "FLOP"),
+)
+
+
+def show_energy(energy_j: float) -> str:
+    """Joules as a person reads them: ``show_energy(7200) == '2.00 Wh'``."""
+    return _scaled(energy_j, _ENERGY)
+
+
+def show_mass(mass_g: float) -> str:
+    """Grams as a person reads them: ``show_mass(1234) == '1.23 kg'``."""
+    return _scaled(mass_g, _SI_MASS)
+
+
+def show_power(power_w: float) -> str:
+    """Watts as a person reads them: ``show_power(83.2) == '83.2 W'``."""
+    return _scaled(power_w, _POWER)
+
+
+def show_flops(flops: float) -> str:
+    """Floating-point operations as a person reads them: ``show_flops(2.5e12) == '2.50 TFLOP'``."""
+    return _scaled(flops, _COUNT)
+
+
+def show_duration(duration_s: float) -> str:
+    """Seconds as a person reads them: ``'0.43 s'``, ``'12.1 s'``, ``'3 min 05 s'``, ``'2 h 10 min'``, ``'3 d 4 h'``."""
+    if duration_s < 59.95:
+        return f"{_digits(duration_s)} s"
+    minutes, seconds = divmod(round(duration_s), 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes:02d} min"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h"
+
+
+def _scaled(value: float, scale: tuple[tuple[float, str], ...]) -> str:
+    """`value` in the largest unit that leaves at least 1 before the point; three significant digits."""
+    if value == 0:
+        return f"0 {next(unit for factor, unit in scale if factor == 1.0)}"
+    for factor, unit in scale:
+        # 0.9995 and not 1: what rounds up to a unit is shown in it ("1.00 kg", not "1000 g").
+        if abs(value) >= factor * 0.9995:
+            return f"{_digits(value / factor)} {unit}"
+    factor, unit = scale[-1]
+    return f"{value / factor:.2g} {unit}"
+
+
+def _digits(value: float) -> str:
+    """Three significant digits without an exponent."""
+    if abs(value) >= 99.95:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}"
