@@ -1,0 +1,57 @@
+"""Meters: one file per source of joules, found through the entry point group ``joulegram.meters``.
+
+A meter is what differs between sources and nothing else: what is there, how it is read, how sure it is. Everything
+common (wrap-around, gaps, threads, shares) is above it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from joulegram.config import Settings
+from joulegram.records import Channel
+
+
+class Absent(Exception):
+    """The source is not on this machine; the message says what was looked for."""
+
+
+class Denied(Exception):
+    """The source is there but this user may not read it; the message names the exact remedy."""
+
+
+class Meter(ABC):
+    """Reads the cumulative joules of one or more channels.
+
+    Attributes:
+        channels: what it counts, in the order of `read`.
+        period_s: how often to read it (s).
+        instant: a read is a kept descriptor's, 50 µs at most, and may run in the caller's thread at run and epoch
+            edges.
+        fallback: a model: opened after all others, and only for kinds of channel that none of them counts.
+    """
+
+    channels: Sequence[Channel]
+    period_s: ClassVar[float] = 0.05
+    instant: ClassVar[bool] = False
+    fallback: ClassVar[bool] = False
+
+    @classmethod
+    def open(cls, settings: Settings) -> Meter:
+        """A meter for this machine.
+
+        Raises:
+            Absent: there is nothing to read.
+            Denied: this user may not read it.
+        """
+        del settings
+        return cls()
+
+    @abstractmethod
+    def read(self) -> Iterable[float]:
+        """Joules on each channel's counter, in the order of `channels`; NaN where a read failed."""
+
+    def close(self) -> None:  # noqa: B027 - not every meter holds something open
+        """Lets go of what the meter holds open."""
