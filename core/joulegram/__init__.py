@@ -1,0 +1,76 @@
+"""joulegram: from joules to grams. The compute, energy and carbon of every epoch and every request.
+
+Example::
+
+    import joulegram
+
+    with joulegram.track("ablation-3", project="resnets", zone="DK-DK1") as run:
+        with run.span("epoch", index=0):
+            ...
+    print(run.footprint().energy_j)
+
+Tracking is loaded at once, so that a run starts without delay; it needs neither NumPy nor anything heavier. Every other
+name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from joulegram.session.live import Run, Span, start, status_of, track
+
+if TYPE_CHECKING:
+    from joulegram.config import ConfigError as ConfigError
+    from joulegram.ledger.ledger import UnknownRun as UnknownRun
+    from joulegram.pricing import Footprint as Footprint
+    from joulegram.quantities import Quantity as Quantity
+    from joulegram.records import IntensityPoint as IntensityPoint
+    from joulegram.report.page import write_page as write_page
+    from joulegram.report.table import print_run as print_run
+    from joulegram.report.table import summary_table as summary_table
+    from joulegram.session.recorded import open_ledger as open_ledger
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ConfigError": "config",
+    "Footprint": "pricing",
+    "IntensityPoint": "records",
+    "Quantity": "quantities",
+    "UnknownRun": "ledger.ledger",
+    "open_ledger": "session.recorded",
+    "print_run": "report.table",
+    "summary_table": "report.table",
+    "write_page": "report.page",
+}
+
+__all__ = [
+    "ConfigError",
+    "Footprint",
+    "IntensityPoint",
+    "Quantity",
+    "Run",
+    "Span",
+    "UnknownRun",
+    "__version__",
+    "open_ledger",
+    "print_run",
+    "start",
+    "status_of",
+    "summary_table",
+    "track",
+    "write_page",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

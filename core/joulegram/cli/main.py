@@ -1,0 +1,191 @@
+"""The command's verbs and options, and how a user's mistake is told: one line, exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from joulegram import __version__
+from joulegram.config import ConfigError
+from joulegram.extras import MissingExtra
+from joulegram.ledger.ledger import UnknownRun
+from joulegram.session.recorded import OpenLedger, RecordedRun, open_ledger
+
+SEAL_WITHIN_S = 0.3
+"""`joulegram runs` also seals ended runs, as long as it has not been running for longer than this."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.do(options))
+    except (ConfigError, UnknownRun, MissingExtra, ImportError) as error:
+        return _complain(error)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _complain(error)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _complain(error: Exception) -> int:
+    print(f"joulegram: {error}", file=sys.stderr)
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="joulegram",
+        description="From joules to grams: what machine learning costs in compute, energy and carbon.",
+    )
+    parser.add_argument("--version", action="version", version=f"joulegram {__version__}")
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    run = verbs.add_parser("run", help="track any command", description="Track any command; its exit code is kept.")
+    run.add_argument("--name", help="what the run is called; the command by default")
+    for name in ("project", "stage", "zone", "pue"):
+        run.add_argument(f"--{name}")
+    run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND …", help="the command and its arguments")
+    run.set_defaults(do=_run)
+
+    runs = verbs.add_parser("runs", help="list runs, newest first")
+    for name in ("project", "stage", "status"):
+        runs.add_argument(f"--{name}", help=f"only runs of this {name}")
+    runs.add_argument("-n", "--most", type=int, metavar="N", help="at most N runs")
+    runs.set_defaults(do=_runs)
+
+    report = verbs.add_parser("report", help="show what a run cost")
+    report.add_argument("run", nargs="?", metavar="RUN", help="its id or the beginning of it; the latest by default")
+    report.add_argument("--html", metavar="FILE", help="write a page that works offline, instead of a table")
+    report.set_defaults(do=_report)
+
+    doctor = verbs.add_parser("doctor", help="what can be measured on this machine, and what cannot")
+    doctor.set_defaults(do=_doctor)
+
+    zones = verbs.add_parser("zones", help="find a grid zone by its code or name")
+    zones.add_argument("text", nargs="?", default="", metavar="TEXT")
+    zones.set_defaults(do=_zones)
+
+    seal = verbs.add_parser("seal", help="turn ended runs into Parquet")
+    seal.add_argument("run", nargs="*", metavar="RUN", help="ids; all ended runs by default")
+    seal.set_defaults(do=_seal)
+
+    merge = verbs.add_parser("merge", help="join runs that other hosts recorded in ledgers of their own")
+    merge.add_argument("folder", nargs="+", metavar="FOLDER", help="a ledger, or one run's folder in it")
+    merge.set_defaults(do=_merge)
+
+    for verb in (runs, report, doctor):
+        verb.add_argument("--json", action="store_true", help="machine-readable output")
+    for verb in (run, runs, report, doctor, seal, merge):
+        verb.add_argument("--ledger", metavar="PATH", help="another ledger than the configured one")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    from joulegram.cli.wrap import track_command
+
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    if not command:
+        print("joulegram: which command? joulegram run -- COMMAND …", file=sys.stderr)
+        return 2
+    given = {name: getattr(options, name) for name in ("name", "project", "stage", "zone", "pue", "ledger")}
+    return track_command(command, given)
+
+
+def _runs(options: argparse.Namespace) -> int:
+    started_s = time.monotonic()
+    ledger = open_ledger(options.ledger)
+    wanted = {name: getattr(options, name) for name in ("project", "stage", "status")}
+    found = [
+        {"run": dict(summary.run), "footprint": dict(summary.footprint)}
+        for summary in ledger.summaries()
+        if all(value is None or summary.run.get(name) == value for name, value in wanted.items())
+    ][: options.most]
+    if options.json:
+        _print_json({"schema_version": 1, "runs": found})
+    else:
+        from joulegram.report.table import print_runs
+
+        print_runs(found)
+    sys.stdout.flush()
+    _seal_while_it_is_quick(ledger, [str(entry["run"]["id"]) for entry in found], started_s)
+    return 0
+
+
+def _seal_while_it_is_quick(ledger: OpenLedger, run_ids: Sequence[str], started_s: float) -> None:
+    for run_id in run_ids:
+        if time.monotonic() - started_s > SEAL_WITHIN_S:
+            return
+        try:
+            ledger.seal(run_id)
+        except (MissingExtra, OSError, LookupError):
+            return  # a favour, not what was asked for
+
+
+def _report(options: argparse.Namespace) -> int:
+    ledger = open_ledger(options.ledger)
+    run: RecordedRun = ledger.run(options.run) if options.run else ledger.latest()
+    document = run.document()
+    if options.html:
+        from joulegram.report.page import write_page
+
+        print(write_page(document, options.html))
+    elif options.json:
+        _print_json(document)
+    else:
+        from joulegram.report.table import print_run
+
+        print_run(document)
+    sys.stdout.flush()
+    with suppress(MissingExtra, OSError, LookupError):  # a ledger that may only be read is read all the same
+        ledger.seal(run.id)
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from joulegram.cli.doctor import examine, print_findings
+
+    findings = examine(options.ledger)
+    if options.json:
+        _print_json(findings)
+    else:
+        print_findings(findings)
+    return 0
+
+
+def _zones(options: argparse.Namespace) -> int:
+    from joulegram.cli.zones import print_zones
+
+    return print_zones(options.text)
+
+
+def _seal(options: argparse.Namespace) -> int:
+    ledger = open_ledger(options.ledger)
+    ids = options.run or [
+        str(s.run["id"]) for s in ledger.summaries() if s.run["status"] not in ("running", "unreadable")
+    ]
+    sealed = sum(ledger.seal(run_id) for run_id in ids)
+    print(f"{sealed} journal{'' if sealed == 1 else 's'} sealed")
+    return 0
+
+
+def _merge(options: argparse.Namespace) -> int:
+    ledger = open_ledger(options.ledger)
+    for folder in options.folder:
+        gained = ledger.merge(folder)
+        print(f"{folder}: {len(gained)} run{'' if len(gained) == 1 else 's'} joined")
+    return 0
+
+
+def _print_json(value: Any) -> None:
+    json.dump(value, sys.stdout, indent=1, allow_nan=False)
+    print()

@@ -1,0 +1,138 @@
+"""A journal, read: whatever is torn off its end, all before it is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from joulegram.curves.curve import Curve
+from joulegram.records import (
+    Anchor,
+    Channel,
+    End,
+    Gap,
+    Header,
+    Heartbeat,
+    Knots,
+    Lineage,
+    Note,
+    PriceBook,
+    Record,
+    SpanRecord,
+    from_line,
+)  # fmt: skip
+
+
+@dataclass(slots=True, eq=False)
+class JournalContent:
+    """What a journal says, whichever way it is kept.
+
+    Args:
+        header: who recorded.
+        records: everything but knots, heartbeats and superseded spans, in order.
+        curves: cumulative curves by name, the last sample taken included.
+        last: the last anchor seen.
+    """
+
+    header: Header
+    records: list[Record]
+    curves: Mapping[str, Curve]
+    last: Anchor
+    anchors: list[Anchor] = field(default_factory=list)
+
+    @property
+    def end(self) -> End | None:
+        """How the recording ended; None while it goes on, or when it was cut off."""
+        return next((record for record in reversed(self.records) if isinstance(record, End)), None)
+
+    @property
+    def channels(self) -> dict[str, Channel]:
+        """Channels by host-local id."""
+        return {record.id: record for record in self.records if isinstance(record, Channel)}
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """All gaps."""
+        return [record for record in self.records if isinstance(record, Gap)]
+
+    @property
+    def spans(self) -> list[SpanRecord]:
+        """All spans, in the order in which they started."""
+        return sorted((r for r in self.records if isinstance(r, SpanRecord)), key=lambda span: span.start_ns)
+
+    @property
+    def notes(self) -> list[Note]:
+        """What a reader should know."""
+        return [record for record in self.records if isinstance(record, Note)]
+
+    @property
+    def book(self) -> PriceBook | None:
+        """What the run was priced with when it was recorded."""
+        return next((record for record in reversed(self.records) if isinstance(record, PriceBook)), None)
+
+    @property
+    def lineage(self) -> Lineage | None:
+        """The run that this one continues."""
+        return next((record for record in reversed(self.records) if isinstance(record, Lineage)), None)
+
+
+def read_journal(path: Path) -> JournalContent | None:
+    """A journal's content; None if not even its header was written.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return content_of(record for record in map(from_line, file) if record is not None)
+
+
+def content_of(records: Iterable[Record]) -> JournalContent | None:
+    """A journal's content from its records, in order."""
+    header: Header | None = None
+    kept: dict[object, Record] = {}
+    pieces: dict[str, tuple[list[int], list[float]]] = {}
+    tips: dict[str, tuple[int, float]] = {}
+    anchors: list[Anchor] = []
+    for record in records:
+        match record:
+            case Header():
+                header = header or record
+                anchors.append(record.anchor)
+            case Knots():
+                _take_knots(record, pieces, tips)
+            case Heartbeat():
+                anchors.append(record.anchor)
+            case SpanRecord():
+                kept[record.id] = record  # the later of two lines knows the span's end
+            case _:
+                if isinstance(record, End):
+                    anchors.append(record.anchor)
+                kept[len(kept) if isinstance(record, PriceBook | Lineage | End) else record.to_line()] = record
+    if header is None:
+        return None
+    return JournalContent(header, list(kept.values()), _curves(pieces, tips), anchors[-1], anchors)
+
+
+def _take_knots(
+    record: Knots, pieces: dict[str, tuple[list[int], list[float]]], tips: dict[str, tuple[int, float]]
+) -> None:
+    for name, (times, values) in record.curves.items():
+        known_times, known_values = pieces.setdefault(name, ([], []))
+        known_times.extend(time_ns + record.base_ns for time_ns in times)
+        known_values.extend(values)
+    for name, (time_ns, value) in record.tips.items():
+        tips[name] = (time_ns + record.base_ns, value)
+
+
+def _curves(
+    pieces: Mapping[str, tuple[list[int], list[float]]], tips: Mapping[str, tuple[int, float]]
+) -> dict[str, Curve]:
+    curves = {}
+    for name, (times, values) in pieces.items():
+        tip = tips.get(name)
+        if tip is not None and times and tip[0] > times[-1]:
+            times.append(tip[0])
+            values.append(tip[1])
+        curves[name] = Curve.of(times, values)
+    return curves

@@ -1,0 +1,219 @@
+"""Finds runs: the newest first, thousands of them in a second, and joins what several hosts recorded.
+
+A listing needs each run's summary, not its curves. A run recorded by one process carries its summary in the last line
+of its journal; for the others the first reader works it out and keeps it beside them (`summary.json`), to be used as
+long as the files that it was made from are the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from joulegram.host.clock import Clock
+from joulegram.ledger.sealed import SEALED_SUFFIX, seal_journal
+from joulegram.ledger.stored import PRICE_PREFIX, StoredRun, read_run
+from joulegram.ledger.writer import SUFFIX
+from joulegram.records import End, Header, from_line
+from joulegram.units import NS_PER_S
+
+SUMMARY = "summary.json"
+_TAIL = 32_768
+_SEAL_LOST_AFTER_S = 86_400.0
+
+
+class UnknownRun(LookupError):
+    """The ledger holds no such run, or several that begin so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a listing shows of a run: the ``run`` and ``footprint`` parts of its document, as plain types."""
+
+    run: Mapping[str, Any]
+    footprint: Mapping[str, Any]
+
+
+class Ledger:
+    """A folder with a folder for each run.
+
+    Args:
+        path: the ledger's folder; need not exist yet.
+        clock: which host and boot are this reader's own.
+    """
+
+    def __init__(self, path: Path, clock: Clock | None = None) -> None:
+        self.path = path
+        self.clock = clock or Clock()
+
+    def folder(self, run_id: str) -> Path:
+        """Where a run is kept."""
+        return self.path / run_id
+
+    def run_ids(self) -> list[str]:
+        """Ids of all runs, in no order."""
+        try:
+            with os.scandir(self.path) as entries:
+                return [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+        except FileNotFoundError:
+            return []
+
+    def read(self, run_id: str) -> StoredRun:
+        """A run by its id, or by the beginning of it if no other begins so.
+
+        Raises:
+            UnknownRun: there is no such run, or more than one.
+            MissingExtra: the run is sealed and pyarrow is not installed.
+        """
+        name = self._whole_id(run_id)
+        run = read_run(self.folder(name), self.clock)
+        if run is None:
+            raise UnknownRun(f"run {name} in {self.path} was cut off before anything was written")
+        return run
+
+    def _whole_id(self, run_id: str) -> str:
+        known = self.run_ids()
+        if run_id in known:
+            return run_id
+        matches = [name for name in known if run_id and name.startswith(run_id)]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise UnknownRun(f"{len(matches)} runs begin with {run_id!r}: {', '.join(sorted(matches)[:4])}, …")
+        raise UnknownRun(f"there is no run {run_id!r} in {self.path} (joulegram runs lists them)")
+
+    def summaries(self, summarise: Callable[[StoredRun], Summary]) -> list[Summary]:
+        """A summary of every run, newest first.
+
+        Args:
+            summarise: works out a summary that is not at hand.
+        """
+        found = [summary for run_id in self.run_ids() if (summary := self._summary(run_id, summarise)) is not None]
+        return sorted(found, key=lambda summary: (summary.run.get("started") or "", summary.run["id"]), reverse=True)
+
+    def _summary(self, run_id: str, summarise: Callable[[StoredRun], Summary]) -> Summary | None:
+        folder = self.folder(run_id)
+        try:
+            signature = _signature(folder)
+            if SUMMARY in signature:
+                kept = json.loads((folder / SUMMARY).read_bytes())
+                del signature[SUMMARY]
+                if kept["files"] == signature:
+                    return Summary(kept["run"], kept["footprint"])
+            if len(signature) == 1 and (quick := _from_tail(folder / next(iter(signature)))) is not None:
+                return quick
+            stored = read_run(folder, self.clock)
+            if stored is None:
+                return None
+            summary = summarise(stored)
+        except (OSError, ValueError, KeyError, LookupError) as error:  # one broken run must not hide the others
+            return Summary(_unreadable(run_id, error), {})
+        if stored.status != "running":
+            self._keep(folder, signature, summary)
+        return summary
+
+    @staticmethod
+    def _keep(folder: Path, signature: Mapping[str, int], summary: Summary) -> None:
+        values = {"files": dict(signature), "run": summary.run, "footprint": summary.footprint}
+        temporary = folder / f".{SUMMARY}.{os.getpid()}"
+        with contextlib.suppress(OSError):  # a ledger that may only be read is summarised again each time
+            temporary.write_text(json.dumps(values), encoding="utf-8")
+            temporary.replace(folder / SUMMARY)
+
+    def seal(self, run_id: str, summarise: Callable[[StoredRun], Summary]) -> int:
+        """Seals a run's ended journals; how many were sealed.
+
+        Raises:
+            UnknownRun: there is no such run.
+            MissingExtra: pyarrow is not installed.
+            OSError: the folder cannot be written.
+        """
+        stored = self.read(run_id)
+        now_s = self.clock.anchor().wall_ns / NS_PER_S
+        ended = [
+            recording.path
+            for recording in stored.recordings
+            if recording.path.name.endswith(SUFFIX)
+            and (
+                recording.content.end is not None
+                # A lost recorder may only be unheard of: what it still appends to a removed file would be gone.
+                or now_s - recording.content.last.wall_ns / NS_PER_S > _SEAL_LOST_AFTER_S
+            )
+        ]
+        summary = summarise(stored)
+        sealed = sum(seal_journal(path) is not None for path in ended)
+        if sealed and stored.status != "running":
+            signature = _signature(stored.folder)
+            signature.pop(SUMMARY, None)
+            self._keep(stored.folder, signature, summary)
+        return sealed
+
+    def merge(self, other: Path) -> list[str]:
+        """Joins another ledger's runs, or one run's folder, into this one; ids of the runs that gained something.
+
+        A journal that both have is taken whole from whichever holds more of it; nothing is removed anywhere.
+
+        Raises:
+            OSError: a folder cannot be read or written.
+        """
+        folders = [other] if _is_run(other) else [entry for entry in sorted(other.iterdir()) if _is_run(entry)]
+        return [folder.name for folder in folders if self._merge_run(folder)]
+
+    def _merge_run(self, theirs: Path) -> bool:
+        ours = self.folder(theirs.name)
+        ours.mkdir(parents=True, exist_ok=True)
+        gained = False
+        for path in sorted(theirs.iterdir()):
+            target = ours / path.name
+            sealed = ours / (path.name.removesuffix(SUFFIX) + SEALED_SUFFIX)
+            if not _counts(path.name) or (sealed.exists() and path.name.endswith(SUFFIX)):
+                continue
+            if not target.exists() or target.stat().st_size < path.stat().st_size:
+                temporary = ours / f".{path.name}.{os.getpid()}"
+                shutil.copyfile(path, temporary)
+                temporary.replace(target)
+                gained = True
+        return gained
+
+
+def _counts(name: str) -> bool:
+    return name.endswith((SUFFIX, SEALED_SUFFIX)) or name.startswith(PRICE_PREFIX)
+
+
+def _is_run(folder: Path) -> bool:
+    return folder.is_dir() and any(_counts(path.name) for path in folder.iterdir())
+
+
+def _signature(folder: Path) -> dict[str, int]:
+    """Names and sizes (bytes) of the files that a summary depends on; the summary's own name if it is there."""
+    with os.scandir(folder) as entries:
+        return {
+            entry.name: 0 if entry.name == SUMMARY else entry.stat().st_size
+            for entry in entries
+            if (_counts(entry.name) or entry.name == SUMMARY) and not entry.name.startswith(".")
+        }
+
+
+def _from_tail(journal: Path) -> Summary | None:
+    """The summary that an ended journal carries in its last line, without reading what lies between."""
+    if not journal.name.endswith(SUFFIX):
+        return None
+    with journal.open("rb") as file:
+        header = from_line(file.readline())
+        file.seek(0, os.SEEK_END)
+        file.seek(max(0, file.tell() - _TAIL))
+        lines = file.read().rstrip().rsplit(b"\n", 1)
+    end = from_line(lines[-1])
+    if isinstance(header, Header) and isinstance(end, End) and end.summary:
+        return Summary(end.summary["run"], end.summary["footprint"])
+    return None
+
+
+def _unreadable(run_id: str, error: Exception) -> dict[str, Any]:
+    return {"id": run_id, "name": "", "status": "unreadable", "started": None, "error": str(error)}

@@ -1,0 +1,461 @@
+"""From curves to footprints: joules, facility joules and grams of any span, with bounds and methods.
+
+Carbon is a view: it is computed here, at read time, from stored energy and a price book, so another book re-prices any
+run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from joulegram.curves.curve import Curve, Steps, merge, price, weigh
+from joulegram.curves.phases import OTHER
+from joulegram.curves.sharing import RULE
+from joulegram.curves.trace import ChannelTrace, Trace, in_phase, seconds
+from joulegram.quantities import Method, Quantity, total, weakest
+from joulegram.records import Accounting, Basis, IntensityKind, IntensityPoint, PriceBook, Pue, Signal
+from joulegram.units import NS_PER_S
+
+UNKNOWN_PUE = Pue(1.0, 1.0, 2.0, "estimated", "not given: IT energy alone, a building might double it")
+DATACENTER_PUE = Pue(1.54, 1.06, 2.0, "estimated", "Uptime Institute Global Data Center Survey 2025, mean")
+
+_METHOD_OF_KIND: dict[IntensityKind, Method] = {
+    "measured": "measured",
+    "estimated": "estimated",
+    "forecast": "estimated",
+    "static": "estimated",
+}
+
+NO_FLOPS = Quantity.absent("no FLOP counter is installed")
+
+
+def pue_of(setting: float | str | None) -> Pue:
+    """The PUE that a setting stands for: a number as given, ``datacenter`` the survey's mean, None unknown."""
+    if setting is None:
+        return UNKNOWN_PUE
+    if isinstance(setting, str):
+        return DATACENTER_PUE
+    return Pue(setting, setting, setting, "measured", "as given")
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelFigure:
+    """What one channel cost: this run's share and the whole device (J)."""
+
+    id: str
+    kind: str
+    method: Method
+    energy_j: Quantity
+    node_energy_j: Quantity
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain types."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "method": self.method,
+            "energy_j": self.energy_j.to_json(),
+            "node_energy_j": self.node_energy_j.to_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseFigure:
+    """What one phase of the loop cost: time (s), this run's share (J), grams."""
+
+    name: str
+    duration_s: float
+    energy_j: Quantity
+    carbon_g: Quantity
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain types."""
+        return {
+            "name": self.name,
+            "duration_s": self.duration_s,
+            "energy_j": self.energy_j.to_json(),
+            "carbon_g": self.carbon_g.to_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CarbonFigure:
+    """Grams under one signal, basis and accounting; figures of different ones are never added."""
+
+    signal: Signal
+    basis: Basis
+    accounting: Accounting
+    carbon_g: Quantity
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain types."""
+        names = {"signal": self.signal, "basis": self.basis, "accounting": self.accounting}
+        return {**names, **self.carbon_g.to_json()}
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Compute, energy and carbon of a span.
+
+    Args:
+        flops: floating-point operations.
+        energy_j: IT energy, this run's share (J).
+        node_energy_j: the same channels, whole node (J).
+        facility_energy_j: this run's share × PUE (J).
+        carbon_g: facility energy × average, location-based intensity on the run's chosen basis (gCO2e).
+        carbon: every signal, basis and accounting apart.
+        duration_s: monotonic time (s).
+        coverage: share of the time that samples covered, of the channel with the least.
+        settled: every counter has moved past the span's end.
+        phases: by name, in the order of their time.
+        channels: by identity, in alphabetical order.
+    """
+
+    flops: Quantity
+    energy_j: Quantity
+    node_energy_j: Quantity
+    facility_energy_j: Quantity
+    carbon_g: Quantity
+    carbon: tuple[CarbonFigure, ...]
+    duration_s: float
+    coverage: float
+    settled: bool
+    phases: Mapping[str, PhaseFigure] = field(default_factory=dict)
+    channels: tuple[ChannelFigure, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain types, as `joulegram report --json` prints them."""
+        return {
+            "flops": self.flops.to_json(),
+            "energy_j": self.energy_j.to_json(),
+            "node_energy_j": self.node_energy_j.to_json(),
+            "facility_energy_j": self.facility_energy_j.to_json(),
+            "carbon_g": self.carbon_g.to_json(),
+            "carbon": [figure.to_json() for figure in self.carbon],
+            "duration_s": self.duration_s,
+            "coverage": self.coverage,
+            "settled": self.settled,
+            "phases": [phase.to_json() for phase in self.phases.values()],
+            "channels": [channel.to_json() for channel in self.channels],
+        }
+
+
+def nothing(how: str) -> Footprint:
+    """The footprint of what was not recorded, with the reason."""
+    absent = Quantity.absent(how)
+    return Footprint(NO_FLOPS, absent, absent, absent, absent, (), 0.0, 0.0, False)
+
+
+class Pricer:
+    """Footprints of spans of one trace under one price book.
+
+    Args:
+        trace: what was recorded, on one clock; times below are monotonic nanoseconds of that clock.
+        book: PUE, intensity and basis.
+    """
+
+    def __init__(self, trace: Trace, book: PriceBook) -> None:
+        self.trace = trace
+        self.book = book
+
+    def footprint(self, start_ns: int, end_ns: int) -> Footprint:
+        """What a span cost."""
+        figures = [_channel_figure(channel, start_ns, end_ns) for channel in self.trace.channels.values()]
+        energy = total(((f.id, f.energy_j) for f in figures), "no meter found a channel to count")
+        carbon = tuple(self._carbon(tariff, energy, start_ns, end_ns) for tariff in self._tariffs)
+        return Footprint(
+            flops=NO_FLOPS,
+            energy_j=energy,
+            node_energy_j=total(((f.id, f.node_energy_j) for f in figures), "no meter found a channel to count"),
+            facility_energy_j=_times_pue(energy, self.book.pue),
+            carbon_g=self._chosen(carbon),
+            carbon=carbon,
+            duration_s=seconds(start_ns, end_ns),
+            coverage=self._coverage(start_ns, end_ns),
+            settled=self._settled(end_ns),
+            phases=self._phases(energy, start_ns, end_ns),
+            channels=tuple(figures),
+        )
+
+    # -- carbon ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _tariffs(self) -> tuple[_Tariff, ...]:
+        """The book's points, apart by signal, basis and accounting."""
+        groups: dict[tuple[Signal, Basis, Accounting], list[IntensityPoint]] = {}
+        for point in self.book.intensity:
+            groups.setdefault((point.signal, point.basis, point.accounting), []).append(point)
+        return tuple(_Tariff(*key, points, self.trace, self._energy) for key, points in groups.items())
+
+    @cached_property
+    def _energy(self) -> Curve:
+        return merge([channel.run for channel in self.trace.channels.values()])
+
+    @cached_property
+    def _phase_energy(self) -> dict[str, Curve]:
+        """This run's joules in each phase; nothing where no recorder knew phases."""
+        channels = self.trace.channels.values()
+        names = sorted({phase for channel in channels for phase in channel.phases})
+        if names and OTHER not in names:
+            names.append(OTHER)
+        return {name: merge([in_phase(channel, name) for channel in channels]) for name in names}
+
+    def _carbon(self, tariff: _Tariff, energy: Quantity, start_ns: int, end_ns: int) -> CarbonFigure:
+        grams = tariff.grams(tariff.curves, energy, self.book.pue, start_ns, end_ns)
+        return CarbonFigure(tariff.signal, tariff.basis, tariff.accounting, grams)
+
+    def _chosen(self, carbon: tuple[CarbonFigure, ...]) -> Quantity:
+        for figure in carbon:
+            if (figure.signal, figure.basis, figure.accounting) == ("average", self.book.basis, "location"):
+                others = [f for f in carbon if f.signal == "average" and f.accounting == "location" and f is not figure]
+                return _naming_other_bases(figure.carbon_g, others)
+        return Quantity.absent(f"no average, location-based, {self.book.basis} intensity is known")
+
+    # -- state, coverage and phases -------------------------------------------------------------------------------
+
+    def _settled(self, end_ns: int) -> bool:
+        channels = self.trace.channels.values()
+        return bool(channels) and all(c.run.end_ns >= min(end_ns, c.asked_s.end_ns) for c in channels)
+
+    def _coverage(self, start_ns: int, end_ns: int) -> float:
+        slept_s = self.trace.timeline.slept_s(start_ns, end_ns)
+        span_s = seconds(start_ns, end_ns) + slept_s
+        if not self.trace.channels or span_s <= 0:
+            return 0.0
+        blind_s = max(
+            _seconds_in(c.asked_s, start_ns, end_ns) - _seconds_in(c.covered_s, start_ns, end_ns)
+            for c in self.trace.channels.values()
+        )
+        return max(0.0, min(1.0, 1 - (blind_s + slept_s) / span_s))
+
+    def _phases(self, energy: Quantity, start_ns: int, end_ns: int) -> dict[str, PhaseFigure]:
+        figures = []
+        for name, curve in self._phase_energy.items():
+            duration_s = _seconds_in(self.trace.phase_s.get(name, Curve()), start_ns, end_ns)
+            joules = self._phase_energy_in(name, curve, duration_s, energy, start_ns, end_ns)
+            if duration_s == 0 and not joules.value:
+                continue
+            figures.append(PhaseFigure(name, duration_s, joules, self._phase_carbon(curve, joules, start_ns, end_ns)))
+        return {figure.name: figure for figure in sorted(figures, key=lambda f: -f.duration_s)}
+
+    def _phase_energy_in(
+        self, name: str, curve: Curve, duration_s: float, energy: Quantity, start_ns: int, end_ns: int
+    ) -> Quantity:
+        """A phase's joules: long visits are bounded by the refreshes at their edges, short ones by the whole span."""
+        value = _over(curve, start_ns, end_ns)
+        visits = max(1.0, _seconds_in(self.trace.phase_n.get(name, Curve()), start_ns, end_ns))
+        refresh_s = max(c.channel.resolution_s for c in self.trace.channels.values())
+        slack_j = 2 * visits * refresh_s * _peak_w(self._energy, start_ns, end_ns)
+        low, high = _gains(energy)
+        high_j = None if energy.high is None else max(value, min(energy.high, (value + slack_j) * high))
+        low_j = max(0.0, value - slack_j) * low
+        if duration_s / visits < 2 * refresh_s:
+            return Quantity(
+                value,
+                0.0,
+                None if high_j is None else max(value, energy.high or 0.0),
+                weakest([energy.method, "modelled"]),
+                "time-proportional within counter intervals",
+                energy.missing,
+            )
+        return Quantity(
+            value, min(low_j, value), high_j, energy.method, "time within counter intervals", energy.missing
+        )
+
+    def _phase_carbon(self, curve: Curve, joules: Quantity, start_ns: int, end_ns: int) -> Quantity:
+        for tariff in self._tariffs:
+            if (tariff.signal, tariff.basis, tariff.accounting) == ("average", self.book.basis, "location"):
+                return tariff.grams(tariff.over(curve), joules, self.book.pue, start_ns, end_ns)
+        return Quantity.absent(f"no average, location-based, {self.book.basis} intensity is known")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Priced:
+    """An energy curve under a tariff: grams at the best, least and greatest intensity, and joules without any."""
+
+    best: Curve
+    low: Curve
+    high: Curve
+    unpriced_j: Curve
+
+
+class _Tariff:
+    """The intensity points of one signal, basis and accounting, as step functions of a trace's time."""
+
+    def __init__(
+        self,
+        signal: Signal,
+        basis: Basis,
+        accounting: Accounting,
+        points: list[IntensityPoint],
+        trace: Trace,
+        energy: Curve,
+    ) -> None:
+        self.signal, self.basis, self.accounting = signal, basis, accounting
+        self._steps = {bound: trace.timeline.steps(points, bound) for bound in ("g_per_kwh", "low", "high")}
+        self._method = weakest(_METHOD_OF_KIND[point.kind] for point in points)
+        self._how = "; ".join(dict.fromkeys(_describe(point) for point in points))
+        self._energy = energy
+
+    @cached_property
+    def curves(self) -> _Priced:
+        """The whole run under this tariff."""
+        return self.over(self._energy)
+
+    def over(self, energy: Curve) -> _Priced:
+        """An energy curve under this tariff."""
+        best = self._steps["g_per_kwh"]
+        nowhere = Steps(best.edges_ns, np.isnan(best.values).astype(float))
+        return _Priced(
+            price(energy, best),
+            price(energy, self._steps["low"]),
+            price(energy, self._steps["high"]),
+            weigh(energy, nowhere),
+        )
+
+    def grams(self, priced: _Priced, joules: Quantity, pue: Pue, start_ns: int, end_ns: int) -> Quantity:
+        """Grams of a span of a priced curve whose energy, with its bounds, is `joules`."""
+        if joules.value is None:
+            return Quantity.absent(joules.how, joules.missing)
+        unpriced_j = _over(priced.unpriced_j, start_ns, end_ns)
+        if unpriced_j > 0 and unpriced_j >= joules.value * (1 - 1e-9):
+            return Quantity.absent(f"no {self.signal} {self.basis} intensity is known for this time", joules.missing)
+        missing = joules.missing
+        if unpriced_j > 0:
+            missing = (*missing, f"{unpriced_j:.3g} J in hours without {self.signal} {self.basis} intensity")
+        value = _over(priced.best, start_ns, end_ns) * pue.value
+        low, high = _gains(joules)
+        low_g = _over(priced.low, start_ns, end_ns) * pue.low * low
+        if joules.high is None or missing:
+            high_g = None
+        elif joules.value > 0:
+            high_g = _over(priced.high, start_ns, end_ns) * pue.high * high
+        else:  # nothing seen yet: only the bound on the energy can be priced
+            high_g = price(
+                Curve.of([0, 1], [0.0, joules.high]), Steps.constant(float(np.nanmax(self._steps["high"].values)))
+            ).total
+            high_g *= pue.high
+        return Quantity(
+            value,
+            min(low_g, value),
+            None if high_g is None else max(high_g, value),
+            weakest([joules.method, self._method, *_default_pue(pue)]),
+            f"{self._how}; PUE {pue.value:g} ({pue.source})",
+            missing,
+        )
+
+
+def _describe(point: IntensityPoint) -> str:
+    note = f", {point.note}" if point.note else ""
+    return f"{point.zone} {point.g_per_kwh:g} gCO2e/kWh ({point.kind}, {point.basis}; {point.source}{note})"
+
+
+def _naming_other_bases(grams: Quantity, others: list[CarbonFigure]) -> Quantity:
+    """The chosen figure; hours that only another basis prices are missing from it, by name."""
+    if grams.value is None or not grams.missing or not others:
+        return grams
+    named = tuple(f"hours priced on the {figure.basis} basis" for figure in others)
+    return Quantity(grams.value, grams.low, None, grams.method, grams.how, (*grams.missing, *named))
+
+
+def _channel_figure(trace: ChannelTrace, start_ns: int, end_ns: int) -> ChannelFigure:
+    """One channel's share and whole, with bounds from timing (its curve's knots) and gain (its device's accuracy)."""
+    channel = trace.channel
+    if not len(trace.node):
+        absent = Quantity.absent("no sample yet")
+        return ChannelFigure(trace.id, channel.kind, channel.method, absent, absent)
+    asked_s = _seconds_in(trace.asked_s, start_ns, end_ns)
+    hidden_s = max(0.0, asked_s - _seconds_in(trace.known_s, start_ns, end_ns))
+    hidden_j = 0.0 if hidden_s <= 1e-9 else None if channel.max_w is None else channel.max_w * hidden_s
+    missing = tuple(_failures(trace, start_ns, end_ns))
+    node = _bounded(trace.node, trace, start_ns, end_ns, hidden_j, asked_s, missing, channel.how)
+    how = channel.how if channel.share == "exclusive" else f"{channel.how}; {RULE}"
+    run = _bounded(trace.run, trace, start_ns, end_ns, hidden_j, asked_s, missing, how)
+    return ChannelFigure(trace.id, channel.kind, channel.method, _within_node(run, node, trace), node)
+
+
+def _bounded(
+    curve: Curve,
+    trace: ChannelTrace,
+    start_ns: int,
+    end_ns: int,
+    hidden_j: float | None,
+    asked_s: float,
+    missing: tuple[str, ...],
+    how: str,
+) -> Quantity:
+    channel = trace.channel
+    value = _over(curve, start_ns, end_ns)
+    least, most = curve.bounds([start_ns], [end_ns])
+    high: float | None = None
+    if hidden_j is not None and not missing:
+        high = float(most[0]) * channel.gain_high + hidden_j
+        if channel.max_w is not None:
+            high = min(high, channel.max_w * asked_s)
+        high = max(high, value)
+    return Quantity(value, min(float(least[0]) * channel.gain_low, value), high, channel.method, how, missing)
+
+
+def _within_node(run: Quantity, node: Quantity, trace: ChannelTrace) -> Quantity:
+    """A share's bounds: never above the node's, and up to it where the idle power that splits it is unknown."""
+    if run.value is None or run.high is None or node.high is None or trace.channel.share == "exclusive":
+        return run
+    if trace.channel.idle_w is None:
+        high = node.high
+    else:
+        capped = node.high / max(node.value or 0.0, 1e-12)  # the node's ceiling, scaled to the share
+        high = min(run.high, max(run.value * capped, run.value), node.high)
+    return Quantity(run.value, run.low, max(high, run.value), run.method, run.how, run.missing)
+
+
+def _failures(trace: ChannelTrace, start_ns: int, end_ns: int) -> list[str]:
+    return [
+        f"{trace.id}: {gap.why} for {seconds(max(gap.start_ns, start_ns), min(gap.end_ns, end_ns)):.3g} s"
+        for gap in trace.gaps
+        if gap.why != "start" and not gap.energy_known and gap.start_ns < end_ns and gap.end_ns > start_ns
+    ]
+
+
+def _times_pue(energy: Quantity, pue: Pue) -> Quantity:
+    if energy.value is None:
+        return energy
+    return Quantity(
+        energy.value * pue.value,
+        None if energy.low is None else energy.low * pue.low,
+        None if energy.high is None else energy.high * pue.high,
+        weakest([energy.method, *_default_pue(pue)]),
+        f"IT energy × PUE {pue.value:g} ({pue.source})",
+        energy.missing,
+    )
+
+
+def _default_pue(pue: Pue) -> list[Method]:
+    return ["estimated"] if pue.method != "measured" else []
+
+
+def _gains(energy: Quantity) -> tuple[float, float]:
+    """Bounds of a figure as factors of its value."""
+    if not energy.value:
+        return 1.0, 1.0
+    low = 1.0 if energy.low is None else energy.low / energy.value
+    return low, 1.0 if energy.high is None else energy.high / energy.value
+
+
+def _over(curve: Curve, start_ns: int, end_ns: int) -> float:
+    return float(curve.over([start_ns], [end_ns])[0])
+
+
+_seconds_in = _over
+
+
+def _peak_w(energy: Curve, start_ns: int, end_ns: int) -> float:
+    """Greatest power on a curve between two moments (W)."""
+    part = energy.within(start_ns, end_ns)
+    steps_ns = np.diff(part.times_ns)
+    rising = steps_ns > 0
+    return float(np.max(np.diff(part.values)[rising] / steps_ns[rising], initial=0.0)) * NS_PER_S

@@ -1,0 +1,160 @@
+"""One channel's way from counter readings to curves: unwrapped, gaps kept, shared, split by phase, compressed."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import isnan
+
+from joulegram.curves.door import GrowingCurve
+from joulegram.curves.phases import OTHER, Cursor
+from joulegram.curves.sharing import Share, split
+from joulegram.records import Channel, Gap
+from joulegram.units import NS_PER_S
+
+EPSILON_S = 0.1
+"""Compression may move a curve by the energy of this time at the running mean power."""
+
+ALL = Share(reserved=1.0, cpu=1.0)
+
+
+@dataclass(slots=True)
+class _Interval:
+    """Energy between two good samples, until its share is known and its marks are in."""
+
+    start_ns: int
+    end_ns: int
+    energy_j: float
+    share: Share | None
+
+
+class ChannelLog:
+    """The curves of one channel. Owned by the sampler's thread.
+
+    Args:
+        channel: what its meter says of it.
+        start_ns: when the run started; the time to the first sample is a gap.
+        late_ns: samples further apart than this leave a gap between them.
+    """
+
+    def __init__(self, channel: Channel, start_ns: int, late_ns: int) -> None:
+        self.channel = channel
+        self.cursor = Cursor()
+        self.node = GrowingCurve()
+        self.run = GrowingCurve()
+        self.phases: dict[str, GrowingCurve] = {}
+        self.gaps: list[Gap] = []
+        self._start_ns = start_ns
+        self._late_ns = late_ns
+        self._last_ns = start_ns
+        self._last_raw: float | None = None
+        self._failed: str | None = None
+        self._pending: deque[_Interval] = deque()
+        self._node_j = self._run_j = 0.0
+        self._phase_j: dict[str, float] = {}
+
+    @property
+    def last_ns(self) -> int:
+        """Time of the last good sample (ns)."""
+        return self._last_ns
+
+    def sample(self, time_ns: int, raw_j: float) -> None:
+        """Takes a counter's reading (J) of a moment (ns); NaN is a failed read."""
+        if isnan(raw_j):
+            self._failed = self._failed or "failed"
+            return
+        if self._last_raw is None:
+            self._first(time_ns)
+        elif time_ns > self._last_ns:
+            self._rise(time_ns, raw_j - self._last_raw)
+        self._last_ns, self._last_raw, self._failed = max(time_ns, self._last_ns), raw_j, None
+
+    def fail(self, why: str) -> None:
+        """From the last good sample on there is none, until one comes."""
+        self._failed = why
+
+    def end(self, time_ns: int) -> None:
+        """Nothing more will come: a channel that was failing is missing up to here."""
+        if self._failed is not None and time_ns > self._last_ns:
+            self._gap(time_ns, self._failed, energy_known=False)
+
+    def share(self, share: Share) -> None:
+        """Gives every interval that waits for one its share."""
+        for interval in self._pending:
+            interval.share = interval.share or share
+
+    def settle(self, until_ns: int, phases_used: bool) -> None:
+        """Adds to the curves what has its share and ended before `until_ns`."""
+        while self._pending and self._pending[0].share is not None and self._pending[0].end_ns <= until_ns:
+            self._advance(self._pending.popleft(), phases_used)
+
+    def curves(self) -> Iterator[tuple[str, GrowingCurve]]:
+        """The curves by the names that they have in a journal."""
+        yield f"node {self.channel.id}", self.node
+        yield f"run {self.channel.id}", self.run
+        for phase, curve in self.phases.items():
+            yield f"phase {phase} {self.channel.id}", curve
+
+    def _first(self, time_ns: int) -> None:
+        if time_ns > self._last_ns:
+            self._gap(time_ns, "start", energy_known=False)
+        self.node.add(time_ns, 0.0, 0.0)
+        self.run.add(time_ns, 0.0, 0.0)
+        for _ in self.cursor.walk(self._start_ns, time_ns):
+            pass  # what the loop did before the first sample has no energy to split
+
+    def _rise(self, time_ns: int, rise_j: float) -> None:
+        if rise_j < 0 and self.channel.wraps_at_j is not None and rise_j + self.channel.wraps_at_j >= 0:
+            rise_j += self.channel.wraps_at_j
+        if rise_j < 0:  # the counter began again (a driver reload): what it held since the last sample is gone
+            self._gap(time_ns, "reset", energy_known=False)
+            rise_j = 0.0
+        elif self._failed is not None:
+            self._gap(time_ns, self._failed, energy_known=True)
+        elif time_ns - self._last_ns > self._late_ns:
+            self._gap(time_ns, "late", energy_known=True)
+        share = ALL if self.channel.share == "exclusive" else None
+        self._pending.append(_Interval(self._last_ns, time_ns, rise_j, share))
+
+    def _gap(self, end_ns: int, why: str, energy_known: bool) -> None:
+        self.gaps.append(Gap(self.channel.id, self._last_ns, end_ns, why, energy_known))
+
+    def _advance(self, interval: _Interval, phases_used: bool) -> None:
+        assert interval.share is not None
+        duration_ns = interval.end_ns - interval.start_ns
+        run_j = split(interval.energy_j, duration_ns, self.channel.idle_w, interval.share)
+        if phases_used and not self.phases:
+            self.phases[OTHER] = self.run.copy()
+            self._phase_j[OTHER] = self._run_j
+        edged = self._walk(interval, run_j / duration_ns)
+        if edged:  # the samples on both sides of a span's edge stay knots
+            self.node.pin()
+            self.run.pin()
+        self._node_j += interval.energy_j
+        self._run_j += run_j
+        self.node.add(interval.end_ns, self._node_j, self._epsilon(self._node_j, interval.end_ns))
+        self.run.add(interval.end_ns, self._run_j, self._epsilon(self._run_j, interval.end_ns))
+        for phase, curve in self.phases.items():
+            curve.add(interval.end_ns, self._phase_j[phase], self._epsilon(self._run_j, interval.end_ns))
+        if edged:
+            self.node.pin()
+            self.run.pin()
+
+    def _walk(self, interval: _Interval, watts_per_ns: float) -> bool:
+        """Splits an interval's joules by the time in each phase; whether a span has an edge in it."""
+        edged = False
+        for spent_ns, phase, end_ns, is_edge in self.cursor.walk(interval.start_ns, interval.end_ns):
+            if self.phases:
+                if phase not in self.phases:
+                    self.phases[phase] = GrowingCurve()
+                    self.phases[phase].add(interval.start_ns, 0.0, 0.0)
+                self._phase_j[phase] = self._phase_j.get(phase, 0.0) + watts_per_ns * spent_ns
+                if is_edge:
+                    for name, curve in self.phases.items():
+                        curve.pin_at(end_ns, self._phase_j.get(name, 0.0))
+            edged = edged or is_edge
+        return edged
+
+    def _epsilon(self, energy_j: float, time_ns: int) -> float:
+        return EPSILON_S * energy_j * NS_PER_S / max(NS_PER_S, time_ns - self._start_ns)

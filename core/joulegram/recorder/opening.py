@@ -1,0 +1,68 @@
+"""Finding and opening the machine's meters: the quick ones at once, the others on the sampler's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from joulegram import registry
+from joulegram.config import Settings
+from joulegram.meters import Absent, Denied, Meter
+
+Say = Callable[[str, str], None]
+"""Keeps a note: its kind, its text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A meter that is open, under the name of its entry point."""
+
+    name: str
+    meter: Meter
+
+
+def open_quick(settings: Settings, say: Say) -> list[Opened]:
+    """Opens joulegram's own meters that take a moment only, so that a run starts with their first reading."""
+    names = registry.own_names(registry.METERS)
+    wanted = [name for name in names if settings.meters is None or name in settings.meters]
+    found = [(name, kind) for name in wanted if (kind := _find(name, say)) is not None and kind.instant]
+    opened: list[Opened] = []
+    for name, meter_class in sorted(found, key=lambda pair: pair[1].fallback):
+        counted = {channel.kind for other in opened for channel in other.meter.channels}
+        meter = open_meter(name, meter_class, settings, say)
+        if meter is None:
+            continue
+        if meter.fallback and {channel.kind for channel in meter.channels} <= counted:
+            meter.close()
+            continue
+        opened.append(Opened(name, meter))
+    return opened
+
+
+def find_others(settings: Settings, known: Iterable[str], say: Say) -> list[tuple[str, type[Meter]]]:
+    """The meters that are still to be opened, models last: only then is it known what real counters there are."""
+    names = registry.names(registry.METERS) if settings.meters is None else settings.meters
+    found = [(name, meter) for name in names if name not in set(known) and (meter := _find(name, say)) is not None]
+    return sorted(found, key=lambda pair: pair[1].fallback)
+
+
+def open_meter(name: str, meter_class: type[Meter], settings: Settings, say: Say) -> Meter | None:
+    """Opens one meter; None, with a note that says why, where it cannot be."""
+    try:
+        return meter_class.open(settings)
+    except Absent as error:
+        say("absent", f"{name}: {error}")
+    except Denied as error:
+        say("meter", f"{name}: {error}")
+    except Exception as error:  # somebody's driver; the run goes on without it
+        say("meter", f"meter {name} failed to open: {error!r}")
+    return None
+
+
+def _find(name: str, say: Say) -> type[Meter] | None:
+    try:
+        meter: type[Meter] = registry.load(registry.METERS, name)
+    except Exception as error:  # not installed, or its library is broken
+        say("meter", f"meter {name} cannot be loaded: {error}")
+        return None
+    return meter

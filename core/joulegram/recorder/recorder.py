@@ -1,0 +1,337 @@
+"""A recorder: one process's part of a run, from start to end.
+
+Two daemon threads work for it. The *sampler* reads meters and grows curves; the *keeper* hands records to the sink,
+which may wait for a disk, and gives sampling to a fresh thread when a meter does not come back. The caller's thread
+only stamps times and appends to queues.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from joulegram.config import Settings
+from joulegram.host.clock import Clock
+from joulegram.host.cohort import Cohort
+from joulegram.recorder.opening import Opened
+from joulegram.recorder.sampler import Sampler, Superseded
+from joulegram.records import End, Header, Heartbeat, Knots, Record, SpanRecord, Status
+from joulegram.units import NS_PER_S
+
+if TYPE_CHECKING:
+    from joulegram.curves.trace import RecorderTrace
+
+
+FLUSH_NS = 5 * NS_PER_S
+READ_DEADLINE_NS = NS_PER_S
+EXIT_WAIT_S = 1.0
+"""How long the end of a run may wait for counters to pass it, and as long again for the disk."""
+THROTTLE_S = 0.025
+"""Edges that come faster than this share a sample."""
+
+
+class Sink(Protocol):
+    """Where records go. Called by the keeper's thread alone."""
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Makes records durable.
+
+        Raises:
+            OSError: they are not; the caller offers them again.
+        """
+
+    def close(self) -> None:
+        """Lets go of what the sink holds open."""
+
+
+class Spanlike(Protocol):
+    """What the recorder needs to know of a span."""
+
+    def record(self) -> SpanRecord:
+        """The span as it stands now."""
+
+
+class Recorder:
+    """Samples, takes spans and phases, and writes them to a sink until it is closed.
+
+    Args:
+        header: who records what.
+        settings: which meters, and their options.
+        sink: where records go.
+        clock: the time.
+        opened: meters that are open already.
+    """
+
+    def __init__(
+        self, header: Header, settings: Settings, sink: Sink, clock: Clock, opened: Sequence[Opened] = ()
+    ) -> None:
+        self.header = header
+        self.clock = clock
+        self._sink = sink
+        self._sampler = Sampler(settings, clock, Cohort(header.run), header.start_ns)
+        for meter in opened:
+            self._sampler.take(meter)
+        self._unwritten: deque[Record] = deque([header])
+        self._known_channels: set[str] = set()
+        self._gaps_written: dict[str, int] = {}
+        self._notes_written = 0
+        self._closed_spans: deque[Spanlike] = deque()
+        self._open_spans: dict[int, Spanlike] = {}
+        self._wake, self._throttle, self._flush_asked = threading.Event(), threading.Event(), threading.Event()
+        self._sampled, self._kept = threading.Event(), threading.Event()
+        self._generation = 0
+        self._end: End | None = None
+        self._abandoned = False
+        self._cpu_s: dict[str, float] = {}
+        self._wakeups = 0
+        self._anchors = [header.anchor]
+        self._complained = False
+        _RECORDERS.add(self)
+        self._start_thread(self._sample, "joulegram-sampler", self._generation)
+        self._start_thread(self._keep, "joulegram-keeper")
+
+    # -- called by the loop's threads -----------------------------------------------------------------------------
+
+    def edge(self, time_ns: int, *, instantly: bool = False) -> None:
+        """A span has an edge: the curves are pinned there, and a sample is taken soon.
+
+        Args:
+            time_ns: when (ns).
+            instantly: also read here and now the meters that take microseconds (run and epoch edges).
+        """
+        if instantly:
+            self._sampler.read_instantly()
+        self._sampler.marks.append((time_ns, None))
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def phase(self, time_ns: int, phase: str) -> None:
+        """From `time_ns` on the loop is in `phase`."""
+        self._sampler.phases_used = True
+        self._sampler.marks.append((time_ns, phase))
+
+    def opened(self, span: Spanlike) -> None:
+        """A span was opened."""
+        self._open_spans[id(span)] = span
+
+    def closed(self, span: Spanlike) -> None:
+        """A span was closed."""
+        self._open_spans.pop(id(span), None)
+        self._closed_spans.append(span)
+
+    def say(self, record: Record) -> None:
+        """Adds a record of someone else's making (a price, a note)."""
+        self._unwritten.append(record)
+
+    def note(self, kind: str, text: str) -> None:
+        """Keeps something that a reader should know, and says it once."""
+        self._sampler.note(kind, text)
+
+    def flush_soon(self) -> None:
+        """Asks for what is known to be written, without waiting for it."""
+        self._flush_asked.set()
+
+    @property
+    def alive(self) -> bool:
+        """Whether this recorder still records, in this process."""
+        return self._end is None and not self._abandoned
+
+    @property
+    def cost(self) -> tuple[float, int]:
+        """What recording has cost so far: CPU time of its threads (s) and how often they woke."""
+        return sum(self._cpu_s.values()), self._wakeups
+
+    def trace(self, end_ns: int) -> RecorderTrace:
+        """What is recorded so far, up to `end_ns`; never waits."""
+        from joulegram.curves.curve import Curve
+        from joulegram.curves.timeline import Timeline
+        from joulegram.curves.trace import RecorderTrace, channel_trace
+
+        curves = {}
+        for name, grown in self._sampler.curves():
+            count = len(grown.values)
+            times, values = list(grown.times_ns[:count]), list(grown.values[:count])
+            tip = grown.tip
+            if tip is not None and times and tip[0] > times[-1]:
+                times.append(tip[0])
+                values.append(tip[1])
+            curves[name] = Curve.of(times, values)
+        suspends = [gap for gap in self._sampler.gaps if not gap.channel]
+        host = self.header.host
+        return RecorderTrace(
+            header=self.header,
+            timeline=Timeline([*self._anchors, self.clock.anchor()]),
+            channels={
+                f"{host}/{log.channel.id}": channel_trace(
+                    f"{host}/{log.channel.id}",
+                    log.channel,
+                    curves,
+                    [*log.gaps, *suspends],
+                    self.header.start_ns,
+                    end_ns,
+                )
+                for log in self._sampler.channels()
+            },
+            phase_s=_named(curves, "phase_s "),
+            phase_n=_named(curves, "phase_n "),
+            start_ns=self.header.start_ns,
+            end_ns=end_ns,
+        )
+
+    def settle(self, status: Status, end_ns: int) -> None:
+        """Stops sampling once every counter has passed `end_ns`; waits for that, one second at most."""
+        if not self.alive:
+            return
+        self._end = End(end_ns, status, self.clock.anchor())
+        self._wake.set()
+        self._throttle.set()
+        self._sampled.wait(EXIT_WAIT_S)
+
+    def close(self, error: str | None, summary: Mapping[str, Any] | None, attributes: Mapping[str, Any]) -> None:
+        """Writes the end of the recording, which `settle` began, and waits for the disk, one second at most."""
+        if self._end is None or self._abandoned or self._kept.is_set():
+            return
+        cpu_s, wakeups = self.cost
+        self._end = End(
+            self._end.end_ns, self._end.status, self.clock.anchor(), error, cpu_s, wakeups, summary, dict(attributes)
+        )
+        self._closing = True
+        self._flush_asked.set()
+        self._kept.wait(EXIT_WAIT_S)
+        _RECORDERS.discard(self)
+
+    _closing = False
+
+    def abandon(self) -> None:
+        """Lets go without a trace: this process is a fork's child, and the run is its parent's."""
+        self._abandoned = True
+
+    # -- the sampler's thread -------------------------------------------------------------------------------------
+
+    def _sample(self, generation: int) -> None:
+        woken, started_s = False, time.thread_time()
+        while True:
+            final = self._end is not None
+            try:
+                self._sampler.tick(everything=woken, final=final)
+                if final:
+                    self._sampler.end(self._end.end_ns if self._end else 0)
+            except Superseded:
+                return
+            except Exception as error:  # never the user's problem; said once, and the run keeps what it has
+                self._sampler.note("sampler", f"sampling stopped: {error!r}")
+                final = True
+            self._count(f"sampler-{generation}", started_s)
+            if final or self._generation != generation:
+                self._sampled.set()
+                return
+            self._throttle.wait(THROTTLE_S)
+            wait_s = (self._sampler.next_due_ns() - self.clock.monotonic_ns()) / NS_PER_S
+            woken = self._wake.wait(max(0.0, wait_s))
+            self._wake.clear()
+
+    # -- the keeper's thread --------------------------------------------------------------------------------------
+
+    def _keep(self) -> None:
+        started_s = time.thread_time()
+        flushed_ns = self.clock.monotonic_ns() - FLUSH_NS + NS_PER_S
+        while not self._abandoned:
+            asked = self._flush_asked.wait(1.0)
+            self._flush_asked.clear()
+            if self._sampler.overdue(READ_DEADLINE_NS):
+                self._generation += 1
+                self._start_thread(self._sample, "joulegram-sampler", self._generation)
+            closing, now_ns = self._closing, self.clock.monotonic_ns()
+            if asked or closing or now_ns - flushed_ns >= FLUSH_NS:
+                flushed_ns = now_ns
+                self._flush(closing)
+            self._count("keeper", started_s)
+            if closing:
+                self._sink.close()
+                self._kept.set()
+                return
+
+    def _flush(self, closing: bool) -> None:
+        """Hands over what is new; what the sink cannot take is offered again with the next flush."""
+        anchor = self.clock.anchor()
+        self._anchors.append(anchor)
+        self._collect()
+        batch = list(self._unwritten)
+        last = self._end if closing and self._end else Heartbeat(anchor)
+        try:
+            self._sink.write([*batch, *(span.record() for span in list(self._open_spans.values())), last])
+        except OSError as error:
+            if not self._complained:
+                self._complained = True
+                self._sampler.note("ledger", f"the journal cannot be written, records are kept in memory: {error}")
+            return
+        self._complained = False
+        for _ in batch:
+            self._unwritten.popleft()
+
+    def _collect(self) -> None:
+        for channel in self._sampler.channels():
+            if channel.channel.id not in self._known_channels:
+                self._known_channels.add(channel.channel.id)
+                self._unwritten.append(channel.channel)
+        self._unwritten.extend(self._new_gaps())
+        notes = self._sampler.notes[self._notes_written :]
+        self._notes_written += len(notes)
+        self._unwritten.extend(notes)
+        while self._closed_spans:
+            self._unwritten.append(self._closed_spans.popleft().record())
+        self._unwritten.append(self._new_knots())
+
+    def _new_gaps(self) -> Sequence[Record]:
+        sources = {channel.channel.id: channel.gaps for channel in self._sampler.channels()}
+        sources[""] = self._sampler.gaps
+        fresh: list[Record] = []
+        for name, gaps in sources.items():
+            done = self._gaps_written.get(name, 0)
+            fresh += gaps[done:]
+            self._gaps_written[name] = max(done, len(gaps))
+        return fresh
+
+    def _new_knots(self) -> Knots:
+        base_ns = self.header.start_ns
+        curves: dict[str, tuple[list[int], list[float]]] = {}
+        tips: dict[str, tuple[int, float]] = {}
+        for name, grown in self._sampler.curves():
+            first, last = grown.flushed, len(grown.values)
+            if last > first:
+                times = [time_ns - base_ns for time_ns in grown.times_ns[first:last]]
+                curves[name] = (times, list(grown.values[first:last]))
+                grown.flushed = last
+            if grown.tip is not None and grown.tip[0] > grown.times_ns[last - 1]:
+                tips[name] = (grown.tip[0] - base_ns, grown.tip[1])
+        return Knots(base_ns, curves, tips)
+
+    def _count(self, thread: str, started_s: float) -> None:
+        self._cpu_s[thread] = time.thread_time() - started_s
+        self._wakeups += 1
+
+    @staticmethod
+    def _start_thread(work: Any, name: str, *arguments: Any) -> None:
+        threading.Thread(target=work, args=arguments, name=name, daemon=True).start()
+
+
+def _named(curves: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): curve for name, curve in curves.items() if name.startswith(prefix)}
+
+
+_RECORDERS: weakref.WeakSet[Recorder] = weakref.WeakSet()
+
+
+def _abandon_all() -> None:
+    for recorder in list(_RECORDERS):
+        recorder.abandon()
+    _RECORDERS.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon_all)

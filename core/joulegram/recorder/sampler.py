@@ -1,0 +1,303 @@
+"""Takes samples and turns them into curves: one tick at a time, on whatever thread calls it.
+
+The sampler knows no threads of its own; `Recorder` gives it one, and another when a meter does not come back.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from joulegram.config import Settings
+from joulegram.curves.door import GrowingCurve
+from joulegram.curves.phases import Mark
+from joulegram.host.clock import Clock
+from joulegram.host.cohort import Cohort
+from joulegram.meters import Meter
+from joulegram.notices import warn
+from joulegram.recorder.channel import ChannelLog
+from joulegram.recorder.opening import Opened, find_others, open_meter
+from joulegram.recorder.phases import PhaseLog
+from joulegram.recorder.sharing import ShareLog
+from joulegram.records import Anchor, Gap, Note
+from joulegram.units import NS_PER_S
+
+HOLD_NS = 10_000_000
+"""Samples younger than this wait for the next tick, so that a mark stamped just before them is in by then."""
+INSTANT_NS = 50_000
+"""A read in the caller's thread that takes longer is the last one there."""
+ANCHOR_PERIOD_NS = NS_PER_S
+JUMP_NS = NS_PER_S // 2
+CHANGE_NS = NS_PER_S
+"""How far into a run a counter may still take a model's place; nothing has been written before."""
+
+
+class Superseded(Exception):
+    """Another thread has taken over the sampling; this one ends."""
+
+
+@dataclass(slots=True)
+class MeterLog:
+    """A meter at work. `inbox` may be filled by any thread; the rest belongs to the sampler's."""
+
+    name: str
+    meter: Meter
+    channels: list[ChannelLog]
+    due_ns: int = 0
+    instant: bool = False
+    alive: bool = True
+    stuck: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    inbox: deque[tuple[int, list[float]]] = field(default_factory=deque)
+
+    @property
+    def period_ns(self) -> int:
+        """How often to read (ns)."""
+        return int(self.meter.period_s * NS_PER_S)
+
+    def read_now(self, clock: Clock) -> int:
+        """Reads into the inbox, at the middle of the read; how long it took (ns)."""
+        before_ns = clock.monotonic_ns()
+        values = list(self.meter.read())
+        after_ns = clock.monotonic_ns()
+        self.inbox.append(((before_ns + after_ns) // 2, values))
+        return after_ns - before_ns
+
+
+class Sampler:
+    """The meters of one recorder and the curves that grow from them.
+
+    Args:
+        settings: which meters, and their options.
+        clock: the time.
+        cohort: the run's other recorders on this host.
+        start_ns: when the run started (ns).
+    """
+
+    def __init__(self, settings: Settings, clock: Clock, cohort: Cohort, start_ns: int) -> None:
+        self.marks: deque[Mark] = deque()
+        self.phases_used = False
+        self.notes: list[Note] = []
+        self.gaps: list[Gap] = []
+        self.meters: list[MeterLog] = []
+        self.phases = PhaseLog(start_ns)
+        self.shares: ShareLog | None = None
+        self.ready = False
+        """Whether every meter has been opened, or found wanting."""
+        self._settings, self._clock, self._cohort, self._start_ns = settings, clock, cohort, start_ns
+        self._anchor: Anchor = clock.anchor()
+        self._to_open: deque[tuple[str, type[Meter]]] | None = None
+        self._watch: tuple[object, MeterLog | None, str, int] | None = None
+        self._watch_lock = threading.Lock()
+
+    # -- called by the loop's threads ---------------------------------------------------------------------------
+
+    def read_instantly(self) -> None:
+        """Reads, in the caller's thread, the meters that take a few microseconds; none that is being read already."""
+        for meter_log in self.meters:
+            if meter_log.instant and meter_log.lock.acquire(blocking=False):
+                try:
+                    meter_log.instant = meter_log.read_now(self._clock) <= INSTANT_NS
+                except Exception:  # the sampler's own read meets the same failure, and reports it
+                    meter_log.instant = False
+                finally:
+                    meter_log.lock.release()
+
+    # -- called by the sampler's thread -------------------------------------------------------------------------
+
+    def tick(self, *, everything: bool = False, final: bool = False) -> None:
+        """Reads what is due, takes in what threads left, and settles what can be settled.
+
+        Args:
+            everything: read every meter, due or not (a span has an edge).
+            final: the last tick: settle all of it.
+
+        Raises:
+            Superseded: a read took too long and another thread samples now.
+        """
+        now_ns = self._clock.monotonic_ns()
+        self._look_at_clocks(now_ns, final)
+        if self.shares is None:
+            self.shares = ShareLog.begin(self._cohort, now_ns)
+        self._open_others()
+        for meter_log in list(self.meters):
+            if meter_log.alive and not meter_log.stuck and (everything or final or meter_log.due_ns <= now_ns):
+                self._read(meter_log)
+        self._take_samples()
+        now_ns = self._clock.monotonic_ns()
+        if final or self.shares.due_ns <= now_ns or (everything and self.shares.affordable_ns <= now_ns):
+            share = self.shares.look(now_ns)
+            for channel in self._channels():
+                channel.share(share)
+        self._settle(now_ns if final else now_ns - HOLD_NS)
+
+    def next_due_ns(self) -> int:
+        """When the next tick is due (ns)."""
+        dues = [meter_log.due_ns for meter_log in self.meters if meter_log.alive and not meter_log.stuck]
+        dues.append(self._clock.monotonic_ns() + NS_PER_S if self.ready else 0)
+        return min(dues)
+
+    def end(self, end_ns: int) -> None:
+        """Closes the meters; channels that fail are missing up to here."""
+        for channel in self._channels():
+            channel.end(end_ns)
+        for meter_log in self.meters:
+            if meter_log.alive and not meter_log.stuck:
+                meter_log.meter.close()
+        if self.shares is not None:
+            self.shares.close()
+
+    # -- called by the keeper's thread --------------------------------------------------------------------------
+
+    def overdue(self, deadline_ns: int) -> bool:
+        """Gives up on a read or an opening that has run past its deadline; whether a new thread is needed."""
+        with self._watch_lock:
+            if self._watch is None or self._clock.monotonic_ns() - self._watch[3] < deadline_ns:
+                return False
+            _, meter_log, what, _ = self._watch
+            self._watch = None
+        if meter_log is not None:
+            meter_log.stuck = True
+        self.note(
+            "meter", f"{what} takes longer than {deadline_ns / NS_PER_S:g} s; its channels are missing until it returns"
+        )
+        return True
+
+    def curves(self) -> Iterator[tuple[str, GrowingCurve]]:
+        """Every curve, by the name that it has in a journal."""
+        for channel in self._channels():
+            yield from channel.curves()
+        yield from self.phases.curves()
+        if self.shares is not None:
+            yield "busy_s", self.shares.busy_s
+            yield "own_s", self.shares.own_s
+            yield "reserved_s", self.shares.reserved_s
+
+    def channels(self) -> list[ChannelLog]:
+        """Channels opened so far."""
+        return list(self._channels())
+
+    def note(self, kind: str, text: str) -> None:
+        """Keeps something that a reader should know, and says it once; what is merely absent is only kept."""
+        self.notes.append(Note(self._clock.monotonic_ns(), kind, text))
+        if kind != "absent":
+            warn(text)
+
+    # -- opening ------------------------------------------------------------------------------------------------
+
+    def take(self, opened: Opened) -> None:
+        """Puts a meter to work. One that counts what a model counts takes the model's place, early in a run."""
+        meter = opened.meter
+        kinds = {channel.kind for channel in meter.channels}
+        rivals = [m for m in self.meters if kinds & {c.channel.kind for c in m.channels} and m.meter.fallback]
+        if meter.fallback and kinds <= {channel.channel.kind for channel in self._channels()}:
+            meter.close()
+            return
+        if rivals and self._clock.monotonic_ns() - self._start_ns > CHANGE_NS:
+            self.note(
+                "meter", f"meter {opened.name} came too late to take the place of {rivals[0].name}; it is not used"
+            )
+            meter.close()
+            return
+        late_ns = max(NS_PER_S, int(5 * meter.period_s * NS_PER_S))
+        channels = [ChannelLog(channel, self._start_ns, late_ns) for channel in meter.channels]
+        for channel in channels:
+            channel.cursor.follow(self.phases.cursor)
+        for rival in rivals:
+            self.meters.remove(rival)
+            rival.meter.close()
+        self.meters.append(MeterLog(opened.name, meter, channels, instant=meter.instant))
+
+    def _open_others(self) -> None:
+        """Opens the meters that take their time one by one; a thread that takes over goes on with the rest."""
+        if self._to_open is None:
+            known = [meter_log.name for meter_log in self.meters]
+            self._to_open = deque(find_others(self._settings, known, self.note))
+        while self._to_open:
+            name, meter_class = self._to_open.popleft()
+            ticket = self._begin(None, f"opening meter {name}")
+            meter = open_meter(name, meter_class, self._settings, self.note)
+            self._finish(ticket)
+            if meter is not None:
+                self.take(Opened(name, meter))
+        self.ready = True
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def _read(self, meter_log: MeterLog) -> None:
+        if not meter_log.lock.acquire(blocking=False):
+            return  # a caller's thread is reading it this very moment
+        try:
+            ticket = self._begin(meter_log, f"meter {meter_log.name}")
+            try:
+                meter_log.read_now(self._clock)
+            except Exception as error:
+                meter_log.alive = False
+                for channel in meter_log.channels:
+                    channel.fail("failed")
+                self.note("meter", f"meter {meter_log.name} failed and is missing from here on: {error!r}")
+            self._finish(ticket, meter_log)
+        finally:
+            meter_log.lock.release()
+        meter_log.due_ns = self._clock.monotonic_ns() + meter_log.period_ns
+
+    def _begin(self, meter_log: MeterLog | None, what: str) -> object:
+        ticket = object()
+        with self._watch_lock:
+            self._watch = (ticket, meter_log, what, self._clock.monotonic_ns())
+        return ticket
+
+    def _finish(self, ticket: object, meter_log: MeterLog | None = None) -> None:
+        with self._watch_lock:
+            if self._watch is not None and self._watch[0] is ticket:
+                self._watch = None
+                return
+        if meter_log is not None:
+            meter_log.stuck = False  # back: the thread that samples now may read it again
+        raise Superseded
+
+    def _take_samples(self) -> None:
+        for meter_log in self.meters:
+            if meter_log.stuck:
+                for channel in meter_log.channels:
+                    channel.fail("stuck")
+            while meter_log.inbox:
+                time_ns, values = meter_log.inbox.popleft()
+                for channel, value in zip(meter_log.channels, values, strict=False):
+                    channel.sample(time_ns, value)
+
+    # -- settling -----------------------------------------------------------------------------------------------
+
+    def _settle(self, until_ns: int) -> None:
+        channels = list(self._channels())
+        while self.marks:
+            mark = self.marks.popleft()
+            self.phases.cursor.add(mark)
+            for channel in channels:
+                channel.cursor.add(mark)
+        for channel in channels:
+            channel.settle(until_ns, self.phases_used)
+        self.phases.settle(until_ns, self.phases_used)
+
+    def _channels(self) -> Iterator[ChannelLog]:
+        for meter_log in list(self.meters):
+            yield from meter_log.channels
+
+    def _look_at_clocks(self, now_ns: int, final: bool) -> None:
+        """A suspend is a gap; a clock that was set is noted; neither touches a duration."""
+        if now_ns - self._anchor.mono_ns < ANCHOR_PERIOD_NS and not final:
+            return
+        before, self._anchor = self._anchor, self._clock.anchor()
+        awake_ns = self._anchor.mono_ns - before.mono_ns
+        passed_ns = awake_ns
+        if before.boot_ns is not None and self._anchor.boot_ns is not None:
+            passed_ns = self._anchor.boot_ns - before.boot_ns
+        if passed_ns - awake_ns > JUMP_NS:
+            slept_ns = passed_ns - awake_ns
+            self.gaps.append(Gap("", before.mono_ns, self._anchor.mono_ns, "suspend", True, slept_ns))
+            self.notes.append(Note(now_ns, "clock", f"the machine was suspended for {slept_ns / NS_PER_S:.1f} s"))
+        jump_ns = self._anchor.wall_ns - before.wall_ns - passed_ns
+        if abs(jump_ns) > JUMP_NS:
+            self.notes.append(Note(now_ns, "clock", f"the wall clock was set by {jump_ns / NS_PER_S:+.1f} s"))

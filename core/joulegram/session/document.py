@@ -1,0 +1,152 @@
+"""A run as plain data: what `--json` prints and what the views render. The schema only grows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from joulegram.curves.trace import ChannelTrace, Trace
+from joulegram.pricing import Footprint
+from joulegram.records import PriceBook
+from joulegram.units import NS_PER_S
+
+if TYPE_CHECKING:
+    from joulegram.session.live import Run
+    from joulegram.session.recorded import RecordedRun, RecordedSpan
+
+SCHEMA_VERSION = 1
+POWER_POINTS = 1_000
+"""Most steps of a power trace: as many as a page can show."""
+
+
+def iso_utc(wall_s: float) -> str:
+    """Seconds since 1970 as ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def describe(run: RecordedRun) -> dict[str, Any]:
+    """A recorded run as the document that every view renders."""
+    footprint = run.footprint()
+    cpu_s, wakeups = run.recorder_cost()
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run": run_part(run),
+        "footprint": footprint.to_json(),
+        "channels": [channel.to_json() for channel in footprint.channels],
+        "spans": [span_part(span) for span in run.spans()],
+        "power": [power_part(channel, run.pricer.trace) for channel in run.pricer.trace.channels.values()],
+        "price": price_part(run.pricer.book),
+        "notes": run.notes(),
+        "recorder": {"cpu_s": cpu_s, "wakeups": wakeups},
+    }
+
+
+def run_part(run: RecordedRun) -> dict[str, Any]:
+    """What identifies a run."""
+    return {
+        "id": run.id,
+        "name": run.name,
+        "project": run.project,
+        "stage": run.stage,
+        "status": run.status,
+        "zone": run.zone,
+        "started": iso_utc(run.started_s),
+        "duration_s": run.duration_s,
+        "hosts": run.hosts,
+        "ranks": run.ranks,
+        "parent": run.parent,
+        "enclosing_run": run.enclosing_run,
+        "attributes": dict(run.attributes),
+        "error": run.error,
+    }
+
+
+def live_summary(run: Run) -> dict[str, Any]:
+    """A summary of a run that ends now, as its only recorder saw it: what a listing shows."""
+    trace = run.trace()
+    header = trace.header
+    footprint = run.footprint()
+    return {
+        "run": {
+            "id": run.id,
+            "name": run.name,
+            "project": run.project,
+            "stage": run.stage,
+            "status": run.status,
+            "zone": run.zone,
+            "started": iso_utc(header.anchor.wall_ns / NS_PER_S),
+            "duration_s": footprint.duration_s,
+            "hosts": [header.host],
+            "ranks": 1,
+            "parent": run.parent,
+            "enclosing_run": header.enclosing_run,
+        },
+        "footprint": listed(footprint),
+    }
+
+
+def listed(footprint: Footprint) -> dict[str, Any]:
+    """The part of a footprint that listings show: totals, without channels, phases and how they were made."""
+    figures = footprint.to_json()
+    names = ("flops", "energy_j", "node_energy_j", "facility_energy_j", "carbon_g")
+    return {
+        **{name: {**figures[name], "how": ""} for name in names},
+        **{name: figures[name] for name in ("duration_s", "coverage", "settled")},
+    }
+
+
+def span_part(span: RecordedSpan) -> dict[str, Any]:
+    """A span with its footprint."""
+    return {
+        "id": span.id,
+        "parent": span.parent,
+        "kind": span.kind,
+        "name": span.name,
+        "index": span.index,
+        "start_s": span.start_s,
+        "duration_s": span.duration_s,
+        "attributes": dict(span.attributes),
+        "footprint": span.footprint.to_json(),
+    }
+
+
+def price_part(book: PriceBook) -> dict[str, Any]:
+    """What the figures were priced with."""
+    pue = book.pue
+    return {
+        "pue": {"value": pue.value, "low": pue.low, "high": pue.high, "method": pue.method, "source": pue.source},
+        "intensity": [{name: getattr(point, name) for name in point.__dataclass_fields__} for point in book.intensity],
+        "basis": book.basis,
+        "reason": book.reason,
+        "made": iso_utc(book.made_s),
+    }
+
+
+def power_part(channel: ChannelTrace, trace: Trace) -> dict[str, Any]:
+    """A channel's power over the run: steps between times, this run's share and the whole device (W).
+
+    A curve of many knots is thinned to what a page can show; energy over each shown step stays exact.
+    """
+    times = np.unique(np.concatenate([channel.node.times_ns, channel.run.times_ns]))
+    times = times[(times >= trace.start_ns) & (times <= trace.end_ns)]
+    if len(times) > POWER_POINTS:
+        times = times[np.unique(np.linspace(0, len(times) - 1, POWER_POINTS).astype(int))]
+    lengths_s = np.diff(times) / NS_PER_S
+    return {
+        "channel": channel.id,
+        "time_s": ((times - trace.start_ns) / NS_PER_S).tolist(),
+        "power_w": _ratios(np.diff(channel.run.at(times)), lengths_s),
+        "node_power_w": _ratios(np.diff(channel.node.at(times)), lengths_s),
+    }
+
+
+def _ratios(energies_j: Iterable[float], lengths_s: Iterable[float]) -> list[float]:
+    return [float(energy / length) for energy, length in zip(energies_j, lengths_s, strict=True)]
+
+
+def listing(summary_run: Mapping[str, Any], summary_footprint: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of a listing: a document without spans."""
+    return {"schema_version": SCHEMA_VERSION, "run": dict(summary_run), "footprint": dict(summary_footprint)}

@@ -1,0 +1,569 @@
+"""Tracking: runs, spans and phases of this process, as a context manager, a decorator, or step by step.
+
+Nothing here may break or block what it measures: the caller's thread stamps times; what can fail is caught at this
+edge, said once, and leaves a run that records nothing.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from contextvars import ContextVar, Token
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from joulegram import config
+from joulegram.host.clock import Clock
+from joulegram.host.launcher import rank as launcher_rank
+from joulegram.host.processes import process_started
+from joulegram.ledger.writer import SUFFIX, JournalWriter
+from joulegram.notices import warn
+from joulegram.recorder.opening import open_quick
+from joulegram.recorder.recorder import Recorder
+from joulegram.records import Header, Lineage, PriceBook, SpanRecord, Status
+from joulegram.session import place
+
+if TYPE_CHECKING:
+    from joulegram.curves.trace import RecorderTrace
+    from joulegram.pricing import Footprint, Pricer
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PRICE_WAIT_S = 1.0
+# Edges at which meters that take microseconds are read in the caller's thread.
+_INSTANT_KINDS = frozenset({"run", "epoch"})
+LAP_FIGURES = ("energy_j", "node_energy_j", "facility_energy_j", "carbon_g", "duration_s")
+
+_current: ContextVar[Span | None] = ContextVar("joulegram_span", default=None)
+
+
+class Span:
+    """A named interval of a run; a context manager. Spans nest, overlap, and may be closed by another thread.
+
+    Attributes:
+        id: unique within the run.
+        parent: id of the span that it was opened in; None for the run itself.
+        kind: what sort of interval (``epoch``, ``request``, …).
+        name: what it is called; its kind by default.
+        index: its number among those of its kind.
+        attributes: anything that is worth keeping with it; may be added to until it is closed.
+        start_ns: when it was opened (monotonic ns).
+        end_ns: when it was closed; None while it is open.
+    """
+
+    __slots__ = ("_run", "_token", "attributes", "end_ns", "id", "index", "kind", "name", "parent", "start_ns")
+
+    def __init__(self, run: Run, kind: str, name: str | None, index: int | None, attributes: dict[str, Any]) -> None:
+        self._run = run
+        self._token: Token[Span | None] | None = None
+        self.id = ""
+        self.parent: str | None = None
+        self.kind, self.name, self.index, self.attributes = kind, name or kind, index, attributes
+        self.start_ns = 0
+        self.end_ns: int | None = None
+
+    def open(self) -> Span:
+        """Starts the interval now."""
+        recorder = self._run._live()
+        if recorder is None:
+            return self
+        enclosing = _current.get()
+        if enclosing is not None and enclosing._run._recorder is recorder:
+            self.parent = enclosing.id
+        elif self._run._root is not None:
+            self.parent = self._run._root.id
+        self.id = self._run._next_span_id()
+        self.start_ns = recorder.clock.monotonic_ns()
+        recorder.opened(self)
+        recorder.edge(self.start_ns, instantly=self.kind in _INSTANT_KINDS)
+        self._token = _current.set(self)
+        return self
+
+    def close(self) -> None:
+        """Ends the interval now; again is harmless."""
+        recorder = self._run._recorder
+        if self.end_ns is not None or not self.id or recorder is None:
+            return
+        self.end_ns = recorder.clock.monotonic_ns()
+        if recorder.alive:
+            recorder.edge(self.end_ns, instantly=self.kind in _INSTANT_KINDS)
+            recorder.closed(self)
+        if self._token is not None:
+            with suppress(ValueError):  # closed by another thread or task than the one that opened it
+                _current.reset(self._token)
+        if self.kind == "epoch":
+            recorder.flush_soon()
+
+    def footprint(self) -> Footprint:
+        """What it cost so far; never waits. Figures are provisional until `settled`."""
+        return self._run._footprint_of(self.start_ns, self.end_ns)
+
+    def record(self) -> SpanRecord:
+        """The span as it stands now, as plain data."""
+        return SpanRecord(
+            self.id, self.parent, self.kind, self.name, self.index, self.start_ns, self.end_ns, dict(self.attributes)
+        )
+
+    def __enter__(self) -> Span:
+        return self.open()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if kind is not None:
+            self.attributes.setdefault("status", status_of(error))
+        self.close()
+
+
+class Run:
+    """A live run, or this process's part of one that it joined. Made by `track` and `start`.
+
+    Attributes:
+        id: the run's id; the same for all its ranks and children.
+        name: what it is called.
+        project: name that groups runs.
+        stage: stage of the life cycle.
+        zone: grid zone, as given.
+        status: ``running`` until it is closed.
+    """
+
+    def __init__(self, name: str, settings: config.Settings, attributes: Mapping[str, Any]) -> None:
+        self.name = name
+        self.project, self.stage, self.zone = settings.project, settings.stage, settings.zone
+        self.attributes: dict[str, Any] = dict(attributes)
+        self.id = ""
+        self.status: Status = "running"
+        self._settings = settings
+        self._ledger: Path | None = None
+        self._recorder: Recorder | None = None
+        self._root: Span | None = None
+        self._owner = self
+        """The run whose recorder this one uses: itself, or the one that it joined in this process."""
+        self._book: PriceBook | None = None
+        self._priced = threading.Event()
+        self._environment: dict[str, str | None] = {}
+        self._span_numbers = count(1)
+        self._span_prefix = os.urandom(3).hex()
+        self._lapped: dict[str, float] = {}
+        self._lineage: Lineage | None = None
+        self._end_ns: int | None = None
+        self._close_lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<joulegram run {self.id or '(inert)'} {self.name!r} {self.status}>"
+
+    # -- using it -------------------------------------------------------------------------------------------------
+
+    def span(self, kind: str, name: str | None = None, *, index: int | None = None, **attributes: Any) -> Span:
+        """An interval of this run, to be entered or opened.
+
+        Example::
+
+            with run.span("epoch", index=0):
+                ...
+        """
+        return Span(self, kind, name, index, attributes)
+
+    def phase(self, name: str) -> None:
+        """From now on this process's loop is in this phase; ``other`` is outside all of them."""
+        recorder = self._live()
+        if recorder is not None:
+            recorder.phase(recorder.clock.monotonic_ns(), name)
+
+    def footprint(self) -> Footprint:
+        """What the run cost so far; never waits. Figures are provisional until `settled`."""
+        if self._root is not None:
+            return self._root.footprint()
+        start_ns = self._recorder.header.start_ns if self._recorder is not None else 0
+        return self._footprint_of(start_ns, self._end_ns)
+
+    def lap(self) -> dict[str, float]:
+        """What was added since the last lap: plain numbers by name, for loggers; those that are missing are left out.
+
+        Laps sum to the run's total so far, although a counter's last refresh may still be out at any one of them.
+        """
+        totals = self._totals()
+        lap = {name: total - self._lapped.get(name, 0.0) for name, total in totals.items()}
+        self._lapped.update(totals)
+        return lap
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps: plain types, the totals of this run and of all that it continues."""
+        totals = self._totals()
+        lineage = self._lineage
+        return {
+            "run": self.id,
+            "energy_j": totals.get("energy_j", 0.0) + (lineage.energy_j if lineage else 0.0),
+            "carbon_g": totals.get("carbon_g", 0.0) + (lineage.carbon_g if lineage else 0.0),
+            "duration_s": totals.get("duration_s", 0.0) + (lineage.duration_s if lineage else 0.0),
+        }
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Continues the run that a `state_dict` was taken from: it is this one's parent, its totals are carried on."""
+        if not state.get("run") or state["run"] == self.id:
+            return
+        self._lineage = Lineage(
+            str(state["run"]),
+            float(state.get("energy_j", 0.0)),
+            float(state.get("carbon_g", 0.0)),
+            float(state.get("duration_s", 0.0)),
+        )
+        recorder = self._live()
+        if recorder is not None:
+            recorder.say(self._lineage)
+
+    @property
+    def parent(self) -> str | None:
+        """The run that this one continues."""
+        return self._lineage.parent if self._lineage else None
+
+    @property
+    def ledger(self) -> Path | None:
+        """The ledger's folder; None for an inert run."""
+        return self._ledger
+
+    def close(self, status: Status = "finished", error: BaseException | str | None = None) -> None:
+        """Ends the run, or this process's part of it: waits a second at most for counters to pass its end.
+
+        Again is harmless.
+
+        Args:
+            status: ``finished``, ``failed`` or ``interrupted``.
+            error: what ended it.
+        """
+        with self._close_lock:
+            if self.status != "running":
+                return
+            self.status = status
+        try:
+            self._close(status, error)
+        except Exception as problem:  # the run is over either way; its journal holds what was recorded
+            warn(f"joulegram could not close run {self.id}: {problem!r}")
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _live(self) -> Recorder | None:
+        recorder = self._recorder
+        return recorder if recorder is not None and recorder.alive else None
+
+    def _next_span_id(self) -> str:
+        return f"{self._span_prefix}-{next(self._span_numbers)}"
+
+    def _footprint_of(self, start_ns: int, end_ns: int | None) -> Footprint:
+        from joulegram import pricing
+
+        if self._recorder is None:
+            return pricing.nothing("joulegram is disabled" if config.disabled() else "nothing was recorded")
+        now_ns = self._end_ns or self._recorder.clock.monotonic_ns()
+        return self._pricer(now_ns).footprint(start_ns, now_ns if end_ns is None else end_ns)
+
+    def _pricer(self, now_ns: int) -> Pricer:
+        from joulegram import pricing
+        from joulegram.curves.trace import together
+
+        book = self._owner._book or PriceBook(pricing.pue_of(self._settings.pue), (), self._settings.basis)
+        return pricing.Pricer(together([self.trace(now_ns)]), book)
+
+    def trace(self, now_ns: int | None = None) -> RecorderTrace:
+        """This process's curves so far.
+
+        Raises:
+            RuntimeError: the run is inert.
+        """
+        if self._recorder is None:
+            raise RuntimeError("an inert run has no trace")
+        return self._recorder.trace(now_ns or self._end_ns or self._recorder.clock.monotonic_ns())
+
+    def _totals(self) -> dict[str, float]:
+        footprint = self.footprint()
+        figures = {name: getattr(footprint, name) for name in LAP_FIGURES}
+        numbers = {name: figure if isinstance(figure, float) else figure.value for name, figure in figures.items()}
+        return {name: number for name, number in numbers.items() if number is not None}
+
+    def _close(self, status: Status, error: BaseException | str | None) -> None:
+        recorder = self._live()
+        if recorder is None:
+            return
+        if self._root is not None:
+            self._root.attributes.setdefault("status", status)
+            self._root.close()
+        if self._owner is not self:
+            return
+        self._end_ns = recorder.clock.monotonic_ns()
+        recorder.edge(self._end_ns, instantly=True)
+        recorder.settle(status, self._end_ns)
+        self._priced.wait(PRICE_WAIT_S)
+        _LIVE.remove(self)
+        for variable, value in self._environment.items():
+            if value is None:
+                os.environ.pop(variable, None)
+            else:
+                os.environ[variable] = value
+        summary = None
+        with suppress(Exception):  # a summary only spares readers work
+            from joulegram.session.document import live_summary
+
+            summary = live_summary(self)
+        text = error if isinstance(error, str) or error is None else f"{type(error).__name__}: {error}"
+        recorder.close(text, summary, self.attributes)
+
+
+_LIVE: list[Run] = []
+"""Runs of this process that own a recorder, the innermost last."""
+
+
+def start(
+    name: str | None = None,
+    *,
+    project: str | None = None,
+    stage: str | None = None,
+    zone: str | None = None,
+    pue: float | str | None = None,
+    basis: str | None = None,
+    ledger: str | os.PathLike[str] | None = None,
+    meters: tuple[str, ...] | list[str] | None = None,
+    separate: bool = False,
+    run_id: str | None = None,
+    attributes: Mapping[str, Any] | None = None,
+) -> Run:
+    """Starts a run, or joins the one that is live around this process; end it with `Run.close`.
+
+    Where a context manager fits, use `track`; the arguments are the same but for `run_id`.
+
+    Args:
+        name: see `track`.
+        project: see `track`.
+        stage: see `track`.
+        zone: see `track`.
+        pue: see `track`.
+        basis: see `track`.
+        ledger: see `track`.
+        meters: see `track`.
+        separate: see `track`.
+        run_id: id that all ranks of a job agreed on.
+        attributes: see `track`.
+
+    Raises:
+        ConfigError: an argument, a configuration file or the environment says what joulegram does not understand.
+    """
+    given = {
+        "project": project, "stage": stage, "zone": zone, "pue": pue, "basis": basis, "ledger": ledger,
+        "meters": meters,
+    }  # fmt: skip
+    settings = config.load({key: value for key, value in given.items() if value is not None})
+    run = Run(name or "run", settings, attributes or {})
+    if config.disabled():
+        return run
+    try:
+        _begin(run, name, separate, run_id)
+    except config.ConfigError:
+        raise
+    except Exception as problem:  # whatever is wrong with this machine, the user's work goes on
+        warn(f"joulegram records nothing: {problem!r}")
+    return run
+
+
+def _begin(run: Run, name: str | None, separate: bool, run_id: str | None) -> None:
+    around = _enclosing_in_process()
+    if around is not None and not separate:
+        run._recorder, run._ledger, run.id = around._recorder, around._ledger, around.id
+        run._owner = around._owner
+        run._root = run.span("track", name or run.name, stage=run.stage, **run.attributes).open()
+        return
+    clock = Clock(os.environ.get("JOULEGRAM_HOST"))
+    surrounding = place.surrounding_run(clock)
+    enclosing = around.id if around else surrounding.run if surrounding else None
+    if separate or surrounding is None:
+        run.id = run_id or place.new_run_id()
+    else:
+        run.id = surrounding.run
+    run._ledger = place.ledger_path(run._settings)
+    notes: list[tuple[str, str]] = []
+    opened = open_quick(run._settings, lambda kind, text: notes.append((kind, text)))
+    anchor = clock.anchor()
+    header = Header(
+        run=run.id,
+        name=run.name,
+        project=run.project,
+        stage=run.stage,
+        zone=run.zone,
+        host=clock.host,
+        boot=clock.boot,
+        pid=os.getpid(),
+        process_started=str(process_started(os.getpid())),
+        rank=launcher_rank(),
+        start_ns=anchor.mono_ns,
+        anchor=anchor,
+        enclosing_run=enclosing if separate else None,
+        joined_pid=surrounding.joined_pid if surrounding and not separate else None,
+        attributes=run.attributes,
+    )
+    # A process may record several runs, and several parts of one, after each other.
+    stem = f"{clock.host}-{header.rank}-{header.pid}"
+    folder = run._ledger / run.id
+    path = next(p for n in count() if not (p := folder / f"{stem}{f'.{n}' if n else ''}{SUFFIX}").exists())
+    run._recorder = Recorder(header, run._settings, JournalWriter(path), clock, opened)
+    for kind, text in notes:
+        run._recorder.note(kind, text)
+    _LIVE.append(run)
+    if header.joined_pid is not None:
+        run._root = run.span("track", name or run.name, stage=run.stage, **run.attributes).open()
+    else:
+        run._recorder.edge(anchor.mono_ns, instantly=True)
+    for variable, value in ((place.VARIABLE, place.announce(run.id, clock)), ("JOULEGRAM_LEDGER", str(run._ledger))):
+        run._environment[variable] = os.environ.get(variable)
+        os.environ[variable] = value
+    threading.Thread(target=_price, args=(run,), name="joulegram-price", daemon=True).start()
+
+
+def _enclosing_in_process() -> Run | None:
+    span = _current.get()
+    if span is not None and span._run._live() is not None:
+        return span._run
+    return next((run for run in reversed(_LIVE) if run._live() is not None), None)
+
+
+def _price(run: Run) -> None:
+    """Looks up what the run is priced with, off the caller's thread, and keeps it with the run."""
+    from joulegram import pricing, registry
+
+    try:
+        points = registry.load(registry.FEEDS, "annual")().points(run.zone)
+        run._book = PriceBook(
+            pricing.pue_of(run._settings.pue), tuple(points), run._settings.basis, made_s=_wall_s(run)
+        )
+        if run._recorder is not None:
+            run._recorder.say(run._book)
+        hint = next((point.note for point in points if run.zone and "zone unknown" in point.note), None)
+        if hint:
+            warn(f"{run.zone!r}: {hint}")
+    except Exception as problem:
+        warn(f"joulegram cannot price run {run.id}: {problem!r}")
+    finally:
+        run._priced.set()
+
+
+def _wall_s(run: Run) -> float:
+    assert run._recorder is not None
+    return run._recorder.clock.anchor().wall_ns / 1e9
+
+
+class track:
+    """Tracks what a block or a function costs; inside a live run it joins that as a span.
+
+    Example::
+
+        with joulegram.track("ablation-3", project="resnets", stage="train", zone="DK-DK1") as run:
+            with run.span("epoch", index=0):
+                ...
+        print(run.footprint().energy_j)
+
+        @joulegram.track("preprocess", stage="data")
+        def prepare(): ...
+
+    Args:
+        name: what the run is called; a function's own name by default.
+        project: name that groups runs.
+        stage: stage of the life cycle (``data``, ``search``, ``train``, ``finetune``, ``evaluate``, ``compress``,
+            ``serve``, ``idle``, ``retrain``).
+        zone: grid zone (``joulegram zones TEXT`` finds it); unknown by default, priced at the world's average.
+        pue: facility energy over IT energy, or ``datacenter`` for the survey's mean.
+        basis: ``lifecycle`` or ``direct``: which emissions of a grid `carbon_g` counts.
+        ledger: folder in which the run is kept.
+        meters: names of the meters to open; all that are found by default.
+        separate: do not join: a run of its own, whose energy is also part of the enclosing run's.
+        attributes: anything worth keeping with the run.
+
+    Raises:
+        ConfigError: on entry, when an argument or the configuration says what joulegram does not understand.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        project: str | None = None,
+        stage: str | None = None,
+        zone: str | None = None,
+        pue: float | str | None = None,
+        basis: str | None = None,
+        ledger: str | os.PathLike[str] | None = None,
+        meters: tuple[str, ...] | list[str] | None = None,
+        separate: bool = False,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._name = name
+        self._given: dict[str, Any] = {
+            "project": project, "stage": stage, "zone": zone, "pue": pue, "basis": basis, "ledger": ledger,
+            "meters": meters, "separate": separate, "attributes": attributes,
+        }  # fmt: skip
+        self._runs: list[Run] = []
+
+    def __enter__(self) -> Run:
+        run = start(self._name, **self._given)
+        self._runs.append(run)
+        return run
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._runs.pop().close(status_of(error), None if status_of(error) == "finished" else error)
+
+    def __call__(self, function: F) -> F:
+        """Tracks every call of a function; what it returns, raises or yields is untouched."""
+
+        def again() -> track:
+            return track(self._name or function.__name__, **self._given)
+
+        import inspect
+
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def tracked(*args: Any, **kwargs: Any) -> Any:
+                with again():
+                    return await function(*args, **kwargs)
+
+        elif inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def tracked(*args: Any, **kwargs: Any) -> Any:
+                with again():
+                    return (yield from function(*args, **kwargs))
+
+        else:
+
+            @functools.wraps(function)
+            def tracked(*args: Any, **kwargs: Any) -> Any:
+                with again():
+                    return function(*args, **kwargs)
+
+        return tracked  # type: ignore[return-value]  # wraps keeps the signature
+
+
+def status_of(error: BaseException | None) -> Status:
+    """How a run ended that this exception, or none, left."""
+    if error is None or isinstance(error, GeneratorExit):
+        return "finished"
+    if isinstance(error, SystemExit):
+        return "finished" if error.code in (None, 0) else "failed"
+    if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "CancelledError":
+        return "interrupted"
+    return "failed"
+
+
+def _close_left_open() -> None:
+    for run in _LIVE:
+        run.close("failed", "the process ended with the run still open")
+
+
+def _forget_after_fork() -> None:
+    _LIVE.clear()
+    _current.set(None)
+
+
+atexit.register(_close_left_open)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_after_fork)

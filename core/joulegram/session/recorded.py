@@ -1,0 +1,331 @@
+"""Reading back: runs of a ledger, with footprints worked out from what was stored."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from joulegram import config, pricing, registry
+from joulegram.curves.trace import together
+from joulegram.host.clock import Clock
+from joulegram.ledger.ledger import Ledger, Summary
+from joulegram.ledger.stored import Recording, StoredRun, write_price
+from joulegram.pricing import Footprint, Pricer
+from joulegram.records import Basis, IntensityPoint, PriceBook, SpanRecord
+from joulegram.session import place
+from joulegram.session.document import describe, listed, run_part
+from joulegram.units import NS_PER_S
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedSpan:
+    """A span read from a ledger.
+
+    Attributes:
+        id: unique within the run.
+        parent: the span that it was opened in; None for the run itself.
+        kind: what sort of interval.
+        name: what it is called.
+        index: its number among those of its kind.
+        attributes: what was kept with it.
+        start_s: when it started, in seconds since the run did.
+        duration_s: how long it took (s); until the last sign of life for one that was cut off.
+        footprint: what it cost.
+    """
+
+    id: str
+    parent: str | None
+    kind: str
+    name: str
+    index: int | None
+    attributes: Mapping[str, Any]
+    start_s: float
+    duration_s: float
+    _pricer: Pricer = field(repr=False)
+    _start_ns: int = field(repr=False)
+    _end_ns: int = field(repr=False)
+
+    @cached_property
+    def footprint(self) -> Footprint:
+        """What it cost: its process, that one's fellow ranks, and what was started inside them."""
+        return self._pricer.footprint(self._start_ns, self._end_ns)
+
+
+class RecordedRun:
+    """A run read from a ledger. Figures are worked out from stored curves whenever they are asked for.
+
+    Attributes:
+        id: the run's id.
+        name: what it was called.
+        project: name that groups runs.
+        stage: stage of the life cycle.
+        zone: grid zone as given; None for unknown.
+        attributes: what was kept with it.
+        enclosing_run: the live run in which this separate one was started.
+    """
+
+    def __init__(self, stored: StoredRun) -> None:
+        self.stored = stored
+        header = stored.header
+        self.id, self.name, self.project = header.run, header.name, header.project
+        self.stage, self.zone = header.stage, header.zone
+        self.enclosing_run = header.enclosing_run
+        end = stored.root.content.end
+        self.attributes: Mapping[str, Any] = {**header.attributes, **(end.attributes if end else {})}
+        self.error = end.error if end else None
+        self._pricers: dict[tuple[Path, ...], Pricer] = {}
+
+    def __repr__(self) -> str:
+        return f"<joulegram run {self.id} {self.name!r} {self.status}>"
+
+    @property
+    def status(self) -> str:
+        """``running``, ``finished``, ``failed``, ``interrupted`` or ``lost``."""
+        return self.stored.status
+
+    @property
+    def parent(self) -> str | None:
+        """The run that this one continues."""
+        return self.stored.lineage.parent if self.stored.lineage else None
+
+    @property
+    def started_s(self) -> float:
+        """When it started (s since 1970)."""
+        trace = self.pricer.trace
+        return float(trace.timeline.wall_s([trace.start_ns])[0])
+
+    @property
+    def duration_s(self) -> float:
+        """How long it took (s); until the last sign of life for a run that is not over."""
+        return (self.pricer.trace.end_ns - self.pricer.trace.start_ns) / NS_PER_S
+
+    @property
+    def hosts(self) -> list[str]:
+        """The hosts that recorded it."""
+        return sorted({recording.header.host for recording in self.stored.recordings})
+
+    @property
+    def ranks(self) -> int:
+        """How many ranks recorded it."""
+        return len({recording.header.rank for recording in self.stored.recordings})
+
+    @cached_property
+    def book(self) -> PriceBook:
+        """What its energy is priced with: its newest price."""
+        try:
+            return self.stored.book
+        except LookupError:
+            return book_for(self.zone, reason="the run was cut off before it was priced")
+
+    @property
+    def pricer(self) -> Pricer:
+        """Footprints of the whole run."""
+        return self._pricer_of(self.stored.root)
+
+    def _pricer_of(self, recording: Recording) -> Pricer:
+        group = self.stored.group(recording)
+        key = tuple(sorted(member.path for member in group))
+        if key not in self._pricers:
+            reference = next((m for m in group if m is self.stored.root), recording)
+            traces = {member.path: member.trace() for member in group}
+            trace = together(list(traces.values()), traces[reference.path])
+            self._pricers[key] = Pricer(trace, self.book)
+        return self._pricers[key]
+
+    def footprint(self) -> Footprint:
+        """What the whole run cost."""
+        trace = self.pricer.trace
+        return self.pricer.footprint(trace.start_ns, trace.end_ns)
+
+    def spans(self, kind: str | None = None) -> list[RecordedSpan]:
+        """Its spans in the order of their start, of one kind or of all."""
+        spans = [self._span(r, s) for r, s in self.stored.spans() if kind is None or s.kind == kind]
+        return sorted(spans, key=lambda span: span.start_s)
+
+    def _span(self, recording: Recording, record: SpanRecord) -> RecordedSpan:
+        pricer = self._pricer_of(recording)
+        # The group's clock is the recording's own, or the root's where the group holds it.
+        edges = [record.start_ns, recording.end_ns if record.end_ns is None else record.end_ns]
+        own, group = recording.trace(), pricer.trace
+        if self.stored.root in self.stored.group(recording) and not own.same_clock(self.stored.root.trace()):
+            edges = group.timeline.mono_ns(own.timeline.wall_s(edges)).tolist()
+        start_s = float(own.timeline.wall_s([record.start_ns])[0]) - self.started_s
+        if own.same_clock(self.stored.root.trace()):
+            start_s = (record.start_ns - self.pricer.trace.start_ns) / NS_PER_S
+        return RecordedSpan(
+            record.id,
+            record.parent,
+            record.kind,
+            record.name,
+            record.index,
+            record.attributes,
+            start_s,
+            (edges[1] - edges[0]) / NS_PER_S,
+            pricer,
+            *edges,
+        )
+
+    def notes(self) -> list[dict[str, str]]:
+        """What a reader should know: gaps, meters that failed, clocks that were set, prices that were changed."""
+        notes = [{"kind": n.kind, "text": n.text} for r in self.stored.recordings for n in r.content.notes]
+        for recording in self.stored.recordings:
+            for gap in recording.content.gaps:
+                seconds = (gap.end_ns - gap.start_ns) / NS_PER_S
+                if seconds < 0.5 and gap.energy_known:
+                    continue
+                where = f"{recording.header.host}/{gap.channel}" if gap.channel else recording.header.host
+                at_s = (gap.start_ns - recording.header.start_ns) / NS_PER_S
+                fate = "its energy is known, not when it was used" if gap.energy_known else "its energy is not known"
+                notes.append({"kind": "gap", "text": f"{where}: {gap.why} at {at_s:.1f} s for {seconds:.2f} s; {fate}"})
+        if self.book.reason != "as recorded":
+            notes.append({"kind": "price", "text": f"priced again: {self.book.reason}"})
+        return notes
+
+    def recorder_cost(self) -> tuple[float | None, int | None]:
+        """What recording it cost: CPU time (s) and wake-ups; None where no recorder came to its end."""
+        ends = [r.content.end for r in self.stored.recordings if r.content.end is not None]
+        if not ends:
+            return None, None
+        return sum(end.recorder_cpu_s for end in ends), sum(end.recorder_wakeups for end in ends)
+
+    def reprice(
+        self,
+        *,
+        reason: str,
+        zone: str | None = None,
+        pue: float | str | None = None,
+        basis: Basis | None = None,
+        intensity: tuple[IntensityPoint, ...] | None = None,
+    ) -> RecordedRun:
+        """Prices the stored energy again and keeps the new price beside the old ones; the newest is shown.
+
+        Args:
+            reason: why, for readers.
+            zone: another grid zone.
+            pue: another PUE.
+            basis: ``lifecycle`` or ``direct``.
+            intensity: other intensity points, instead of a zone's annual mean.
+
+        Returns:
+            The run under the new price.
+
+        Raises:
+            OSError: the ledger cannot be written.
+        """
+        points = intensity or (_annual(zone) if zone is not None else self.book.intensity)
+        book = replace(
+            self.book,
+            intensity=tuple(points),
+            pue=self.book.pue if pue is None else pricing.pue_of(pue),
+            basis=basis or self.book.basis,
+            reason=reason,
+            made_s=time.time(),
+        )
+        write_price(self.stored.folder, book)
+        return RecordedRun(self.stored)
+
+    def document(self) -> dict[str, Any]:
+        """The run as plain data, as `joulegram report --json` prints it."""
+        return describe(self)
+
+
+def _annual(zone: str | None) -> tuple[IntensityPoint, ...]:
+    points: tuple[IntensityPoint, ...] = registry.load(registry.FEEDS, "annual")().points(zone)
+    return points
+
+
+def book_for(zone: str | None, reason: str) -> PriceBook:
+    """A price book of a zone's annual mean, for a run that holds none."""
+    return PriceBook(pricing.UNKNOWN_PUE, _annual(zone), "lifecycle", reason, time.time())
+
+
+def summarise(stored: StoredRun) -> Summary:
+    """What a listing shows of a run."""
+    run = RecordedRun(stored)
+    return Summary(run_part(run), listed(run.footprint()))
+
+
+class OpenLedger:
+    """A ledger, read.
+
+    Example::
+
+        ledger = joulegram.open_ledger()
+        for run in ledger.runs(project="resnets"):
+            print(run.name, run.footprint().energy_j)
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.files = Ledger(path, Clock(os.environ.get("JOULEGRAM_HOST")))
+
+    def __repr__(self) -> str:
+        return f"<joulegram ledger {self.files.path}>"
+
+    @property
+    def path(self) -> Path:
+        """The ledger's folder."""
+        return self.files.path
+
+    def run(self, run_id: str) -> RecordedRun:
+        """A run by its id, or by the beginning of it if no other begins so.
+
+        Raises:
+            UnknownRun: there is no such run, or more than one.
+        """
+        return RecordedRun(self.files.read(run_id))
+
+    def runs(
+        self, *, project: str | None = None, stage: str | None = None, status: str | None = None
+    ) -> Iterator[RecordedRun]:
+        """Runs, newest first, of one project, stage or status or of all."""
+        wanted = {"project": project, "stage": stage, "status": status}
+        for summary in self.summaries():
+            if summary.run["status"] != "unreadable" and all(
+                value is None or summary.run.get(key) == value for key, value in wanted.items()
+            ):
+                yield self.run(str(summary.run["id"]))
+
+    def summaries(self) -> list[Summary]:
+        """What a listing shows of each run, newest first; quick for thousands of runs."""
+        return self.files.summaries(summarise)
+
+    def latest(self) -> RecordedRun:
+        """The run that started last.
+
+        Raises:
+            UnknownRun: the ledger is empty.
+        """
+        from joulegram.ledger.ledger import UnknownRun
+
+        for run in self.runs():
+            return run
+        raise UnknownRun(f"there are no runs yet in {self.path}")
+
+    def seal(self, run_id: str) -> int:
+        """Turns a run's ended journals into Parquet; how many.
+
+        Raises:
+            MissingExtra: pyarrow is not installed.
+        """
+        return self.files.seal(run_id, summarise)
+
+    def merge(self, other: str | os.PathLike[str]) -> list[str]:
+        """Joins another ledger's runs, or one run's folder, into this one; ids of the runs that gained something."""
+        return self.files.merge(Path(other))
+
+
+def open_ledger(where: str | os.PathLike[str] | None = None) -> OpenLedger:
+    """Opens a ledger for reading.
+
+    Args:
+        where: its folder or file:// URL; by default the configured one, else the one in the user's data directory.
+
+    Raises:
+        ConfigError: the place is not understood.
+    """
+    return OpenLedger(place.ledger_path(config.load({"ledger": where})))
