@@ -1,0 +1,92 @@
+"""One run as one HTML page that holds all it needs: style, data, charts and the library that draws them.
+
+`page.html` is the page's frame; `sections` fills it and `charts` makes what plotly draws.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from joulegram.extras import MissingExtra
+from joulegram.report import sections
+from joulegram.report.charts import charts
+from joulegram.report.markup import escape, join
+from joulegram.report.words import Document
+
+
+def write_page(document: Document, path: str | Path) -> Path:
+    """Writes the page of a run.
+
+    Args:
+        document: a run document.
+        path: file to write; one that is there is replaced.
+
+    Returns:
+        The path written.
+
+    Raises:
+        MissingExtra: plotly is not installed.
+        OSError: the file cannot be written.
+    """
+    path = Path(path)
+    path.write_text(render_page(document), encoding="utf-8")
+    return path
+
+
+def render_page(document: Document) -> str:
+    """The page of a run as HTML, which needs no network and no other file.
+
+    Args:
+        document: a run document; it is also kept whole in the page, in the element ``joulegram-data``.
+
+    Raises:
+        MissingExtra: plotly is not installed.
+    """
+    plotly = _plotly_js()
+    drawn = charts(document)
+    body = join(
+        sections.heading(document),
+        sections.cards(document),
+        sections.figures(document, drawn),
+        sections.phase_table(document),
+        sections.span_table(document),
+        sections.channel_table(document),
+        sections.missing(document),
+        sections.making(document),
+        sections.identity(document),
+    )
+    frame = files("joulegram.report").joinpath("page.html").read_text(encoding="utf-8")
+    return Template(frame).substitute(
+        title=escape(document["run"]["name"]),
+        body=body,
+        document=_embedded(document),
+        figures=_embedded({chart.id: {"data": chart.data, "layout": chart.layout} for chart in drawn}),
+        plotly=plotly,
+    )
+
+
+def _plotly_js() -> str:
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise MissingExtra('The page needs plotly: pip install "joulegram[report]"') from error
+    return str(get_plotlyjs())
+
+
+def _embedded(value: Any) -> str:
+    """JSON that may stand inside a script element: no text in it can end the element or open a comment."""
+    return json.dumps(_finite(value), allow_nan=False, default=str).replace("<", "\\u003c")
+
+
+def _finite(value: Any) -> Any:
+    """`value` with null for what JSON has no number for."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _finite(entry) for key, entry in value.items()}
+    return [_finite(entry) for entry in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,203 @@
+"""What every view says alike: a figure, its bounds, and what is absent, in words.
+
+The views read a run document (plain types, as `joulegram report --json` prints it) through these functions, so that
+the table and the page cannot disagree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from joulegram.quantities import METHODS, Quantity
+from joulegram.units import show_energy, show_flops, show_mass
+
+Document = Mapping[str, Any]
+Show = Callable[[float], str]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """One of a footprint's totals.
+
+    Args:
+        field: key in the footprint, ending in its unit.
+        label: what a person calls it.
+        unit: the unit of its number.
+        show: its value as a person reads it.
+        about: what it counts, in a few words.
+    """
+
+    field: str
+    label: str
+    unit: str
+    show: Show
+    about: str
+
+
+TOTALS = (
+    Total("energy_j", "Energy", "J", show_energy, "this run’s share"),
+    Total("node_energy_j", "Node energy", "J", show_energy, "the same channels, all users of the machine"),
+    Total("facility_energy_j", "Facility energy", "J", show_energy, "with cooling and supply losses (× PUE)"),
+    Total("carbon_g", "Carbon (CO₂e)", "g", show_mass, "facility energy × grid intensity"),
+    Total("flops", "Compute", "FLOP", show_flops, "floating-point operations"),
+)
+
+
+def quantity(figure: Mapping[str, Any] | None) -> Quantity:
+    """The figure of a document's JSON; one that the document does not hold is missing, not zero."""
+    if not figure:
+        return Quantity.absent("not recorded")
+    return Quantity(
+        value=figure.get("value"),
+        low=figure.get("low"),
+        high=figure.get("high"),
+        method=figure["method"],
+        how=figure.get("how", ""),
+        missing=tuple(figure.get("missing", ())),
+    )
+
+
+def show_value(figure: Quantity, show: Show) -> str:
+    """The value as a person reads it, or ``missing``."""
+    return "missing" if figure.value is None else show(figure.value)
+
+
+def show_bounds(figure: Quantity, show: Show) -> str:
+    """``4.92 – 36.9 Wh``; ``at least 4.92 Wh`` without an upper bound; the reason where the figure is missing."""
+    if figure.value is None:
+        return _reason(figure)
+    if figure.low is None:
+        return "no bounds known" if figure.high is None else f"at most {show(figure.high)}"
+    low = show(figure.low)
+    if figure.high is None:
+        return f"at least {low}"
+    high = show(figure.high)
+    if low == high:
+        return "within rounding"
+    number, unit = low.rsplit(" ", 1)
+    return f"{number} – {high}" if high.endswith(f" {unit}") else f"{low} – {high}"
+
+
+def show_share(share: float | None) -> str:
+    """A share of the whole in percent; rounded down, so that only the whole reads ``100 %``."""
+    if share is None or not math.isfinite(share):
+        return "–"
+    return "100 %" if share >= 1 else f"{math.floor(share * 1000) / 10:.1f} %"
+
+
+def share_of(part: Quantity, whole: Quantity) -> float | None:
+    """`part` over `whole`; None where either is missing or the whole is zero."""
+    if part.value is None or not whole.value:
+        return None
+    return part.value / whole.value
+
+
+def show_methods(figures: Sequence[Quantity]) -> str:
+    """The methods among the figures, the firmest first: ``measured or modelled``."""
+    found = {figure.method for figure in figures}
+    return " or ".join(method for method in METHODS if method in found)
+
+
+def plain(text: object) -> str:
+    """User text on one line, without control characters: a name must not steer a terminal or a page."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "�" for c in str(text))
+
+
+def shorten(text: str, width: int) -> str:
+    """`text` in at most `width` characters, its middle left out: both ends of a device's id tell it apart."""
+    if len(text) <= width:
+        return text
+    tail = (width - 1) // 2
+    return f"{text[: width - 1 - tail]}…{text[-tail:]}"
+
+
+def moment(value: str | float | None) -> datetime | None:
+    """A document's time (ISO 8601, or seconds since 1970) in UTC; None where there is none."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, (int, float)):
+        return datetime.fromtimestamp(value, UTC)
+    time = datetime.fromisoformat(value)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def show_place(run: Mapping[str, Any]) -> str:
+    """The run's grid zone; an unknown place is called so."""
+    return plain(run.get("zone") or "unknown zone")
+
+
+def channel_name(document: Document, channel: str) -> str:
+    """A channel's id, without its host where the run has only one."""
+    hosts = document["run"].get("hosts", ())
+    return plain(channel.removeprefix(f"{hosts[0]}/") if len(hosts) == 1 else channel)
+
+
+def channels(document: Document) -> list[Mapping[str, Any]]:
+    """The run's channels, in the document's order."""
+    return list(document.get("channels") or document["footprint"].get("channels", ()))
+
+
+def parts(document: Document) -> tuple[str, list[Mapping[str, Any]]]:
+    """What the run's cost is shown by, in order of time: its epochs, else the spans that lie in no other span.
+
+    Returns:
+        What each of them is called (``epoch`` or ``span``), and the spans.
+    """
+    spans = sorted(document.get("spans", ()), key=_start)
+    found = [span for span in spans if span["kind"] == "epoch"]
+    if found:
+        return "epoch", found
+    known = {span["id"] for span in spans}
+    return "span", [span for span in spans if span.get("parent") not in known]
+
+
+def _start(span: Mapping[str, Any]) -> float:
+    return float(span["start_s"])
+
+
+def span_name(span: Mapping[str, Any]) -> str:
+    """An epoch's index, or another span's name with its index."""
+    index = span.get("index")
+    if index is None:
+        return plain(span["name"])
+    return str(index) if span["kind"] == "epoch" else f"{plain(span['name'])} {index}"
+
+
+def elide(rows: Sequence[T], most: int, ends: int) -> tuple[Sequence[T], int, Sequence[T]]:
+    """At most `most` rows whole, else the first and last `ends` of them: (head, how many are left out, tail)."""
+    if len(rows) <= most:
+        return rows, 0, ()
+    return rows[:ends], len(rows) - 2 * ends, rows[-ends:]
+
+
+def absences(document: Document) -> list[tuple[str, str]]:
+    """What is not in the figures and why, and what else a reader should know: (what, why), each thing once."""
+    totals = [(total.label.split(" (")[0], quantity(document["footprint"].get(total.field))) for total in TOTALS]
+    missing: dict[str, list[str]] = {}
+    lacking: dict[str, list[str]] = {}
+    for label, figure in totals:
+        if figure.value is None:
+            missing.setdefault(_reason(figure), []).append(label)
+        for part in figure.missing:
+            lacking.setdefault(part, []).append(label)
+    silent = {channel["id"]: quantity(channel.get("energy_j")) for channel in channels(document)}
+    reasons = {name: _reason(figure) for name, figure in silent.items() if figure.value is None}
+    found = [(_listing(labels), why) for why, labels in missing.items()]
+    for part in dict.fromkeys([*lacking, *reasons]):
+        absent = f"not in {_listing(lacking[part]).lower()}" if part in lacking else ""
+        found.append((part, "; ".join(filter(None, [reasons.get(part), absent]))))
+    found += [(note["kind"], note["text"]) for note in document.get("notes", ())]
+    return [(plain(what), plain(why)) for what, why in found]
+
+
+def _reason(figure: Quantity) -> str:
+    return figure.how or "no reason recorded"
+
+
+def _listing(labels: Sequence[str]) -> str:
+    return ", ".join([labels[0], *(label.lower() for label in labels[1:])])
