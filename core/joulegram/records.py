@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, TypeVar
 
 from joulegram.quantities import Method
@@ -37,7 +37,7 @@ class Record:
 
 
 def _names(record: type[Record]) -> tuple[str, ...]:
-    return tuple(record.__dataclass_fields__)
+    return tuple(entry.name for entry in fields(record))
 
 
 def _plain(value: Any) -> Any:

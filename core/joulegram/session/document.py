@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +119,7 @@ def price_part(book: PriceBook) -> dict[str, Any]:
     pue = book.pue
     return {
         "pue": {"value": pue.value, "low": pue.low, "high": pue.high, "method": pue.method, "source": pue.source},
-        "intensity": [{name: getattr(point, name) for name in point.__dataclass_fields__} for point in book.intensity],
+        "intensity": [{entry.name: getattr(point, entry.name) for entry in fields(point)} for point in book.intensity],
         "basis": book.basis,
         "reason": book.reason,
         "made": iso_utc(book.made_s),
