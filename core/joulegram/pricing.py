@@ -220,7 +220,7 @@ class Pricer:
 
     def _settled(self, end_ns: int) -> bool:
         channels = self.trace.channels.values()
-        return bool(channels) and all(c.run.end_ns >= min(end_ns, c.asked_s.end_ns) for c in channels)
+        return bool(channels) and all(c.settled_ns >= min(end_ns, c.asked_s.end_ns) for c in channels)
 
     def _coverage(self, start_ns: int, end_ns: int) -> float:
         slept_s = self.trace.timeline.slept_s(start_ns, end_ns)

@@ -88,6 +88,10 @@ class Curve:
         times = np.concatenate([[start_ns], inside, [end_ns]]).astype(np.int64)
         return Curve(times, self.at(times))
 
+    def extended(self, time_ns: int, value: float) -> Curve:
+        """The curve with one more knot after its last."""
+        return Curve(np.append(self.times_ns, time_ns), np.append(self.values, value))
+
     def compressed(self, epsilon: float, pinned_ns: ArrayLike = ()) -> Curve:
         """The fewest straight pieces within `epsilon` of every knot, knots kept on both sides of each pinned time."""
         from joulegram.curves.door import GrowingCurve

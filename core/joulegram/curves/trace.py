@@ -30,6 +30,7 @@ class ChannelTrace:
         covered_s: seconds with samples.
         known_s: seconds whose energy is in the curves, samples or not.
         asked_s: seconds in which there should have been samples.
+        settled_ns: up to when (ns) the curves will not change any more.
         gaps: what was not covered, and why.
     """
 
@@ -41,6 +42,7 @@ class ChannelTrace:
     covered_s: Curve
     known_s: Curve
     asked_s: Curve
+    settled_ns: int
     gaps: tuple[Gap, ...] = ()
 
 
@@ -91,6 +93,7 @@ class RecorderTrace:
                 covered_s=moved(trace.covered_s),
                 known_s=moved(trace.known_s),
                 asked_s=moved(trace.asked_s),
+                settled_ns=instant(trace.settled_ns),
                 gaps=tuple(replace(g, start_ns=instant(g.start_ns), end_ns=instant(g.end_ns)) for g in trace.gaps),
             )
             for name, trace in self.channels.items()
@@ -169,8 +172,14 @@ def _joined(traces: Sequence[ChannelTrace]) -> ChannelTrace:
         covered_s=_either(trace.covered_s for trace in traces),
         known_s=_either(trace.known_s for trace in traces),
         asked_s=_either(trace.asked_s for trace in traces),
+        settled_ns=min(_unsettled_from(trace) for trace in traces),
         gaps=tuple(gap for trace in traces for gap in trace.gaps),
     )
+
+
+def _unsettled_from(trace: ChannelTrace) -> int:
+    """From when on (ns) a recorder may still add; never for one that is through."""
+    return trace.settled_ns if trace.settled_ns < trace.asked_s.end_ns else int(np.iinfo(np.int64).max)
 
 
 def in_phase(trace: ChannelTrace, phase: str) -> Curve:
@@ -181,7 +190,13 @@ def in_phase(trace: ChannelTrace, phase: str) -> Curve:
 
 
 def channel_trace(
-    identity: str, channel: Channel, curves: Mapping[str, Curve], gaps: Iterable[Gap], start_ns: int, end_ns: int
+    identity: str,
+    channel: Channel,
+    curves: Mapping[str, Curve],
+    gaps: Iterable[Gap],
+    start_ns: int,
+    end_ns: int,
+    ahead: tuple[int, float, float] | None = None,
 ) -> ChannelTrace:
     """A channel's trace from its curves and gaps.
 
@@ -192,15 +207,19 @@ def channel_trace(
         gaps: the channel's, and those of all channels.
         start_ns: when its recorder started (ns).
         end_ns: when its recorder ended or was last heard of (ns).
+        ahead: newest sample (ns), the node's joules and the run's, that are not settled yet.
     """
     gaps = tuple(gaps)
-    run = curves.get(f"run {channel.id}", Curve())
+    node, run = curves.get(f"node {channel.id}", Curve()), curves.get(f"run {channel.id}", Curve())
+    settled_ns = run.end_ns
+    if ahead is not None:
+        node, run = node.extended(ahead[0], ahead[1]), run.extended(ahead[0], ahead[2])
     last_ns = min(end_ns, run.end_ns) if len(run) else start_ns
     suffix = f" {channel.id}"
     return ChannelTrace(
         id=identity,
         channel=channel,
-        node=curves.get(f"node {channel.id}", Curve()),
+        node=node,
         run=run,
         phases={
             name.removeprefix("phase ").removesuffix(suffix): curve
@@ -210,6 +229,7 @@ def channel_trace(
         covered_s=elapsed(_without(start_ns, last_ns, [(gap.start_ns, gap.end_ns) for gap in gaps])),
         known_s=elapsed(_without(start_ns, last_ns, [(g.start_ns, g.end_ns) for g in gaps if not g.energy_known])),
         asked_s=elapsed([(start_ns, end_ns)]),
+        settled_ns=settled_ns,
         gaps=gaps,
     )
 

@@ -50,6 +50,7 @@ class ChannelLog:
         self._last_ns = start_ns
         self._last_raw: float | None = None
         self._failed: str | None = None
+        self._last_share: Share | None = None
         self._pending: deque[_Interval] = deque()
         self._node_j = self._run_j = 0.0
         self._phase_j: dict[str, float] = {}
@@ -81,6 +82,7 @@ class ChannelLog:
 
     def share(self, share: Share) -> None:
         """Gives every interval that waits for one its share."""
+        self._last_share = share
         for interval in self._pending:
             interval.share = interval.share or share
 
@@ -88,6 +90,25 @@ class ChannelLog:
         """Adds to the curves what has its share and ended before `until_ns`."""
         while self._pending and self._pending[0].share is not None and self._pending[0].end_ns <= until_ns:
             self._advance(self._pending.popleft(), phases_used)
+
+    def ahead(self) -> tuple[int, float, float] | None:
+        """The newest sample (ns) with the node's joules and, by the last share known, the run's: not yet settled.
+
+        May be called by any thread.
+        """
+        waiting = list(self._pending)
+        if self.node.tip is None or self.run.tip is None or not waiting:
+            return None
+        end_ns, node_j = self.node.tip
+        run_j = self.run.tip[1]
+        for interval in waiting:
+            share = interval.share or self._last_share
+            if share is None or interval.start_ns < end_ns:
+                continue
+            node_j += interval.energy_j
+            run_j += split(interval.energy_j, interval.end_ns - interval.start_ns, self.channel.idle_w, share)
+            end_ns = interval.end_ns
+        return (end_ns, node_j, run_j) if end_ns > self.node.tip[0] else None
 
     def curves(self) -> Iterator[tuple[str, GrowingCurve]]:
         """The curves by the names that they have in a journal."""
@@ -148,7 +169,7 @@ class ChannelLog:
             if self.phases:
                 if phase not in self.phases:
                     self.phases[phase] = GrowingCurve()
-                    self.phases[phase].add(interval.start_ns, 0.0, 0.0)
+                    self.phases[phase].add(end_ns - spent_ns, 0.0, 0.0)
                 self._phase_j[phase] = self._phase_j.get(phase, 0.0) + watts_per_ns * spent_ns
                 if is_edge:
                     for name, curve in self.phases.items():

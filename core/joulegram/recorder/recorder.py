@@ -174,6 +174,7 @@ class Recorder:
                     [*log.gaps, *suspends],
                     self.header.start_ns,
                     end_ns,
+                    log.ahead(),
                 )
                 for log in self._sampler.channels()
             },
