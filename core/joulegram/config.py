@@ -39,6 +39,7 @@ class Settings:
         stage: stage of the life cycle that a run belongs to.
         zone: grid zone (``DK``, ``DK-DK1``, ``US-CA``); None for unknown, priced at the world's average.
         pue: facility energy over IT energy: a number, ``datacenter`` for the survey's mean, None for unknown.
+        intensity: name of the feed that knows the grid's carbon intensity.
         basis: ``lifecycle`` or ``direct``: which of a grid's emissions `carbon_g` counts.
         meters: names of the meters to open; None for all that are found.
         idle_w: the machine's CPU power with nothing running (W), once known.
@@ -53,6 +54,7 @@ class Settings:
     stage: str = "train"
     zone: str | None = None
     pue: float | str | None = None
+    intensity: str = "annual"
     basis: Basis = "lifecycle"
     meters: tuple[str, ...] | None = None
     idle_w: float | None = None

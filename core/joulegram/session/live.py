@@ -323,6 +323,7 @@ def start(
     stage: str | None = None,
     zone: str | None = None,
     pue: float | str | None = None,
+    intensity: str | None = None,
     basis: str | None = None,
     ledger: str | os.PathLike[str] | None = None,
     meters: tuple[str, ...] | list[str] | None = None,
@@ -340,6 +341,7 @@ def start(
         stage: see `track`.
         zone: see `track`.
         pue: see `track`.
+        intensity: see `track`.
         basis: see `track`.
         ledger: see `track`.
         meters: see `track`.
@@ -351,8 +353,8 @@ def start(
         ConfigError: an argument, a configuration file or the environment says what joulegram does not understand.
     """
     given = {
-        "project": project, "stage": stage, "zone": zone, "pue": pue, "basis": basis, "ledger": ledger,
-        "meters": meters,
+        "project": project, "stage": stage, "zone": zone, "pue": pue, "intensity": intensity, "basis": basis,
+        "ledger": ledger, "meters": meters,
     }  # fmt: skip
     settings = config.load({key: value for key, value in given.items() if value is not None})
     run = Run(name or "run", settings, attributes or {})
@@ -432,7 +434,7 @@ def _price(run: Run) -> None:
     from joulegram import pricing, registry
 
     try:
-        points = registry.load(registry.FEEDS, "annual")().points(run.zone)
+        points = registry.load(registry.FEEDS, run._settings.intensity)().points(run.zone)
         run._book = PriceBook(
             pricing.pue_of(run._settings.pue), tuple(points), run._settings.basis, made_s=_wall_s(run)
         )
@@ -472,6 +474,7 @@ class track:
             ``serve``, ``idle``, ``retrain``).
         zone: grid zone (``joulegram zones TEXT`` finds it); unknown by default, priced at the world's average.
         pue: facility energy over IT energy, or ``datacenter`` for the survey's mean.
+        intensity: name of the feed that knows the grid's carbon intensity; ``annual``, the yearly mean, by default.
         basis: ``lifecycle`` or ``direct``: which emissions of a grid `carbon_g` counts.
         ledger: folder in which the run is kept.
         meters: names of the meters to open; all that are found by default.
@@ -490,6 +493,7 @@ class track:
         stage: str | None = None,
         zone: str | None = None,
         pue: float | str | None = None,
+        intensity: str | None = None,
         basis: str | None = None,
         ledger: str | os.PathLike[str] | None = None,
         meters: tuple[str, ...] | list[str] | None = None,
@@ -498,8 +502,8 @@ class track:
     ) -> None:
         self._name = name
         self._given: dict[str, Any] = {
-            "project": project, "stage": stage, "zone": zone, "pue": pue, "basis": basis, "ledger": ledger,
-            "meters": meters, "separate": separate, "attributes": attributes,
+            "project": project, "stage": stage, "zone": zone, "pue": pue, "intensity": intensity, "basis": basis,
+            "ledger": ledger, "meters": meters, "separate": separate, "attributes": attributes,
         }  # fmt: skip
         self._runs: list[Run] = []
 
