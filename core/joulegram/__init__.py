@@ -18,7 +18,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from joulegram.session.live import Run, Span, start, status_of, track
+from joulegram.session.live import Run, Span, check_settings, start, status_of, track
 
 if TYPE_CHECKING:
     from joulegram.config import ConfigError as ConfigError
@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from joulegram.report.page import write_page as write_page
     from joulegram.report.table import print_run as print_run
     from joulegram.report.table import summary_table as summary_table
+    from joulegram.session.budget import Budget as Budget
     from joulegram.session.recorded import open_ledger as open_ledger
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Budget": "session.budget",
     "ConfigError": "config",
     "Footprint": "pricing",
     "IntensityPoint": "records",
@@ -46,6 +48,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Budget",
     "ConfigError",
     "Footprint",
     "IntensityPoint",
@@ -54,6 +57,7 @@ __all__ = [
     "Span",
     "UnknownRun",
     "__version__",
+    "check_settings",
     "open_ledger",
     "print_run",
     "start",

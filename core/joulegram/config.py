@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import difflib
 import os
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
+from joulegram.notices import warn
 from joulegram.records import Basis
 
 PREFIX = "JOULEGRAM_"
@@ -68,8 +69,12 @@ _NAMES = tuple(entry.name for entry in fields(Settings))
 
 
 def disabled() -> bool:
-    """Whether ``JOULEGRAM_DISABLED`` makes everything inert."""
-    return _truth(os.environ.get("JOULEGRAM_DISABLED", "")) is True
+    """Whether ``JOULEGRAM_DISABLED`` makes everything inert.
+
+    Raises:
+        ConfigError: it says neither yes nor no.
+    """
+    return bool(_understood("disabled", os.environ.get(f"{PREFIX}DISABLED", ""), "environment"))
 
 
 def load(arguments: Mapping[str, Any] | None = None, folder: Path | None = None) -> Settings:
@@ -83,7 +88,7 @@ def load(arguments: Mapping[str, Any] | None = None, folder: Path | None = None)
         ConfigError: a key is misspelt or a value is not understood; the message names the nearest right one.
     """
     settings = Settings()
-    for where, values in _sources(folder or Path.cwd()):
+    for where, values in _sources(folder):
         settings = _applied(settings, values, where)
     given = {name: value for name, value in (arguments or {}).items() if value is not None}
     return _applied(settings, given, "argument")
@@ -99,17 +104,23 @@ def user_file() -> Path:
     return Path(platformdirs.user_config_dir("joulegram", appauthor=False)) / "config.toml"
 
 
-def _sources(folder: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
+def _sources(folder: Path | None) -> Iterable[tuple[str, Mapping[str, Any]]]:
     own = user_file()
-    if own.is_file():
+    if os.path.isfile(own):  # Path.is_file raises where a folder above may not be looked into
         yield str(own), _read_toml(own)
-    for candidate in (folder, *folder.parents):
-        project = candidate / "pyproject.toml"
-        if project.is_file():
-            if _mentions_us(project):
-                yield str(project), _harmless(_project_table(project), project)
-            break
+    project = _project_file(folder)
+    if project is not None and _mentions_us(project):
+        yield str(project), _harmless(_project_table(project), project)
     yield "environment", _environment()
+
+
+def _project_file(folder: Path | None) -> Path | None:
+    try:
+        folder = (folder or Path.cwd()).absolute()
+    except OSError:  # the working directory has been removed
+        return None
+    candidates = (above / "pyproject.toml" for above in (folder, *folder.parents))
+    return next((candidate for candidate in candidates if os.path.isfile(candidate)), None)
 
 
 def _mentions_us(project: Path) -> bool:
@@ -140,22 +151,28 @@ def _read_toml(path: Path) -> Mapping[str, Any]:
 def _harmless(values: Mapping[str, Any], project: Path) -> Mapping[str, Any]:
     """A project's values without those that only the user may set."""
     refused = [name for name in values if name in _USERS_ALONE]
-    if "ledger" in values and "://" in str(values["ledger"]):
+    ledger = str(values.get("ledger", ""))
+    if "://" in ledger or ledger.startswith(("//", r"\\")):  # the last two are network shares on Windows
         refused.append("ledger")
     for name in refused:
-        warnings.warn(
-            f"{project}: [tool.joulegram] {name} is ignored: addresses, keys and look-ups are taken from "
-            f"{user_file()} or the environment only",
-            stacklevel=2,
-        )
+        _say_ignored(project, name)
     return {name: value for name, value in values.items() if name not in refused}
+
+
+@cache
+def _say_ignored(project: Path, name: str) -> None:
+    """Warns once, however often the configuration is read."""
+    warn(
+        f"{project}: [tool.joulegram] {name} is ignored: addresses, keys and look-ups are taken from "
+        f"{user_file()} or the environment only"
+    )
 
 
 def _environment() -> Mapping[str, Any]:
     values: dict[str, Any] = {}
     for variable, text in os.environ.items():
         name = variable.removeprefix(PREFIX)
-        if name == variable or name in _OTHER_VARIABLES:
+        if name == variable or name in _OTHER_VARIABLES or not text.strip():  # set to nothing is not set
             continue
         table = next((table for table in _TABLES if name.startswith(table.upper() + "_")), None)
         if table is None:
@@ -171,9 +188,14 @@ def _applied(settings: Settings, values: Mapping[str, Any], where: str) -> Setti
     for name, value in values.items():
         if name not in _NAMES:
             raise ConfigError(_misspelt(name, where))
-        merged = {**getattr(settings, name), **value} if name in _TABLES and isinstance(value, Mapping) else value
-        changes[name] = _understood(name, merged, where)
+        understood = _understood(name, value, where)
+        changes[name] = _laid_over(getattr(settings, name), understood) if name in _TABLES else understood
     return replace(settings, **changes)
+
+
+def _laid_over(earlier: Mapping[str, Mapping[str, Any]], later: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Tables of options, a later option before an earlier one of the same plugin."""
+    return {plugin: {**earlier.get(plugin, {}), **later.get(plugin, {})} for plugin in (*earlier, *later)}
 
 
 def _misspelt(name: str, where: str) -> str:
@@ -198,8 +220,16 @@ def _text(value: Any) -> str:
     return os.fspath(value)
 
 
+def _number(value: Any) -> float:
+    """A number, from a text too; NaN, which is in no range, for anything else."""
+    try:
+        return float("nan") if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return float("nan")
+
+
 def _watts(value: Any) -> float:
-    watts = float(value)
+    watts = _number(value)
     if not 0 <= watts < 1e6:
         raise ValueError("watts between 0 and a million are needed")
     return watts
@@ -208,12 +238,9 @@ def _watts(value: Any) -> float:
 def _pue(value: Any) -> float | str:
     if isinstance(value, str) and value.lower() in {"datacenter", "datacentre"}:
         return "datacenter"
-    try:
-        pue = float(value)
-    except (TypeError, ValueError):
-        raise ValueError("a number of 1.0 or more, or the word datacenter, is needed") from None
+    pue = _number(value)
     if not 1 <= pue < 10:
-        raise ValueError("facility energy over IT energy is at least 1.0 (and below 10)")
+        raise ValueError("a number from 1.0 to 10 (facility energy over IT energy), or the word datacenter, is needed")
     return pue
 
 
@@ -224,8 +251,10 @@ def _basis(value: Any) -> str:
 
 
 def _names(value: Any) -> tuple[str, ...]:
-    listed = value.split(",") if isinstance(value, str) else list(value)
-    return tuple(_text(name).strip() for name in listed)
+    if not isinstance(value, str | list | tuple):
+        raise TypeError("a list of names is needed")
+    listed = value.split(",") if isinstance(value, str) else value
+    return tuple(_text(name).strip() for name in listed if _text(name).strip())
 
 
 def _truth(value: Any) -> bool:
@@ -254,4 +283,5 @@ _READERS: dict[str, Any] = {
     "feeds": _table,
     "meter_options": _table,
     "ip_lookup": _truth,
+    "disabled": _truth,
 }

@@ -7,7 +7,7 @@ run.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,7 +19,7 @@ from joulegram.curves.sharing import RULE
 from joulegram.curves.trace import ChannelTrace, Trace, in_phase, seconds
 from joulegram.quantities import Method, Quantity, total, weakest
 from joulegram.records import Accounting, Basis, IntensityKind, IntensityPoint, PriceBook, Pue, Signal
-from joulegram.units import NS_PER_S
+from joulegram.units import J_PER_KWH, NS_PER_S
 
 UNKNOWN_PUE = Pue(1.0, 1.0, 2.0, "estimated", "not given: IT energy alone, a building might double it")
 DATACENTER_PUE = Pue(1.54, 1.06, 2.0, "estimated", "Uptime Institute Global Data Center Survey 2025, mean")
@@ -30,6 +30,8 @@ _METHOD_OF_KIND: dict[IntensityKind, Method] = {
     "forecast": "estimated",
     "static": "estimated",
 }
+
+_Key = tuple[Signal, Basis, Accounting]
 
 NO_FLOPS = Quantity.absent("no FLOP counter is installed")
 
@@ -167,13 +169,13 @@ class Pricer:
         """What a span cost."""
         figures = [_channel_figure(channel, start_ns, end_ns) for channel in self.trace.channels.values()]
         energy = total(((f.id, f.energy_j) for f in figures), "no meter found a channel to count")
-        carbon = tuple(self._carbon(tariff, energy, start_ns, end_ns) for tariff in self._tariffs)
+        carbon = tuple(self._carbon(tariff, energy, start_ns, end_ns) for tariff in self._tariffs.values())
         return Footprint(
             flops=NO_FLOPS,
             energy_j=energy,
             node_energy_j=total(((f.id, f.node_energy_j) for f in figures), "no meter found a channel to count"),
             facility_energy_j=_times_pue(energy, self.book.pue),
-            carbon_g=self._chosen(carbon),
+            carbon_g=self._chosen(carbon, start_ns, end_ns),
             carbon=carbon,
             duration_s=seconds(start_ns, end_ns),
             coverage=self._coverage(start_ns, end_ns),
@@ -185,12 +187,25 @@ class Pricer:
     # -- carbon ---------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _tariffs(self) -> tuple[_Tariff, ...]:
+    def _tariffs(self) -> dict[_Key, _Tariff]:
         """The book's points, apart by signal, basis and accounting."""
-        groups: dict[tuple[Signal, Basis, Accounting], list[IntensityPoint]] = {}
+        groups: dict[_Key, list[IntensityPoint]] = {}
         for point in self.book.intensity:
             groups.setdefault((point.signal, point.basis, point.accounting), []).append(point)
-        return tuple(_Tariff(*key, points, self.trace, self._energy) for key, points in groups.items())
+        return {key: _Tariff(key, points, self.trace, self._energy) for key, points in groups.items()}
+
+    @property
+    def _chosen_key(self) -> _Key:
+        return "average", self.book.basis, "location"
+
+    @cached_property
+    def _elsewhere(self) -> dict[Basis, Curve]:
+        """This run's joules in the hours that only another basis prices, by that basis."""
+        chosen, found = self._tariffs.get(self._chosen_key), {}
+        for (signal, basis, accounting), tariff in self._tariffs.items():
+            if (signal, accounting) == ("average", "location") and basis != self.book.basis:
+                found[basis] = weigh(self._energy, tariff.known_without(chosen))
+        return found
 
     @cached_property
     def _energy(self) -> Curve:
@@ -207,13 +222,19 @@ class Pricer:
 
     def _carbon(self, tariff: _Tariff, energy: Quantity, start_ns: int, end_ns: int) -> CarbonFigure:
         grams = tariff.grams(tariff.curves, energy, self.book.pue, start_ns, end_ns)
-        return CarbonFigure(tariff.signal, tariff.basis, tariff.accounting, grams)
+        return CarbonFigure(*tariff.key, grams)
 
-    def _chosen(self, carbon: tuple[CarbonFigure, ...]) -> Quantity:
-        for figure in carbon:
-            if (figure.signal, figure.basis, figure.accounting) == ("average", self.book.basis, "location"):
-                others = [f for f in carbon if f.signal == "average" and f.accounting == "location" and f is not figure]
-                return _naming_other_bases(figure.carbon_g, others)
+    def _chosen(self, carbon: tuple[CarbonFigure, ...], start_ns: int, end_ns: int) -> Quantity:
+        """Grams on the chosen basis; hours that only another basis prices are missing from it, by name."""
+        found = (f.carbon_g for f in carbon if (f.signal, f.basis, f.accounting) == self._chosen_key)
+        grams = next(found, None) or self._unpriceable
+        named = [basis for basis, joules in self._elsewhere.items() if _over(joules, start_ns, end_ns) > 0]
+        if not named:
+            return grams
+        return replace(grams, high=None, missing=(*grams.missing, *(f"hours priced on the {b} basis" for b in named)))
+
+    @property
+    def _unpriceable(self) -> Quantity:
         return Quantity.absent(f"no average, location-based, {self.book.basis} intensity is known")
 
     # -- state, coverage and phases -------------------------------------------------------------------------------
@@ -235,22 +256,23 @@ class Pricer:
 
     def _phases(self, energy: Quantity, start_ns: int, end_ns: int) -> dict[str, PhaseFigure]:
         figures = []
+        peak_w = _peak_w(self._energy, start_ns, end_ns) if self._phase_energy else 0.0
         for name, curve in self._phase_energy.items():
             duration_s = _seconds_in(self.trace.phase_s.get(name, Curve()), start_ns, end_ns)
-            joules = self._phase_energy_in(name, curve, duration_s, energy, start_ns, end_ns)
-            if duration_s == 0 and not joules.value:
+            value = _over(curve, start_ns, end_ns)
+            if duration_s <= 0 and value <= 0:
                 continue
+            visits = max(1.0, _seconds_in(self.trace.phase_n.get(name, Curve()), start_ns, end_ns))
+            joules = self._phase_energy_in(value, duration_s, visits, energy, peak_w)
             figures.append(PhaseFigure(name, duration_s, joules, self._phase_carbon(curve, joules, start_ns, end_ns)))
         return {figure.name: figure for figure in sorted(figures, key=lambda f: -f.duration_s)}
 
     def _phase_energy_in(
-        self, name: str, curve: Curve, duration_s: float, energy: Quantity, start_ns: int, end_ns: int
+        self, value: float, duration_s: float, visits: float, energy: Quantity, peak_w: float
     ) -> Quantity:
         """A phase's joules: long visits are bounded by the refreshes at their edges, short ones by the whole span."""
-        value = _over(curve, start_ns, end_ns)
-        visits = max(1.0, _seconds_in(self.trace.phase_n.get(name, Curve()), start_ns, end_ns))
         refresh_s = max(c.channel.resolution_s for c in self.trace.channels.values())
-        slack_j = 2 * visits * refresh_s * _peak_w(self._energy, start_ns, end_ns)
+        slack_j = 2 * visits * refresh_s * peak_w
         low, high = _gains(energy)
         high_j = None if energy.high is None else max(value, min(energy.high, (value + slack_j) * high))
         low_j = max(0.0, value - slack_j) * low
@@ -268,10 +290,10 @@ class Pricer:
         )
 
     def _phase_carbon(self, curve: Curve, joules: Quantity, start_ns: int, end_ns: int) -> Quantity:
-        for tariff in self._tariffs:
-            if (tariff.signal, tariff.basis, tariff.accounting) == ("average", self.book.basis, "location"):
-                return tariff.grams(tariff.over(curve), joules, self.book.pue, start_ns, end_ns)
-        return Quantity.absent(f"no average, location-based, {self.book.basis} intensity is known")
+        tariff = self._tariffs.get(self._chosen_key)
+        if tariff is None:
+            return self._unpriceable
+        return tariff.grams(tariff.over(curve), joules, self.book.pue, start_ns, end_ns)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -287,19 +309,13 @@ class _Priced:
 class _Tariff:
     """The intensity points of one signal, basis and accounting, as step functions of a trace's time."""
 
-    def __init__(
-        self,
-        signal: Signal,
-        basis: Basis,
-        accounting: Accounting,
-        points: list[IntensityPoint],
-        trace: Trace,
-        energy: Curve,
-    ) -> None:
-        self.signal, self.basis, self.accounting = signal, basis, accounting
-        self._steps = {bound: trace.timeline.steps(points, bound) for bound in ("g_per_kwh", "low", "high")}
+    def __init__(self, key: _Key, points: list[IntensityPoint], trace: Trace, energy: Curve) -> None:
+        self.key = key
+        self._best, self._low, self._high = (
+            trace.timeline.steps(points, bound) for bound in ("g_per_kwh", "low", "high")
+        )
         self._method = weakest(_METHOD_OF_KIND[point.kind] for point in points)
-        self._how = "; ".join(dict.fromkeys(_describe(point) for point in points))
+        self._how = _described(points)
         self._energy = energy
 
     @cached_property
@@ -309,58 +325,63 @@ class _Tariff:
 
     def over(self, energy: Curve) -> _Priced:
         """An energy curve under this tariff."""
-        best = self._steps["g_per_kwh"]
-        nowhere = Steps(best.edges_ns, np.isnan(best.values).astype(float))
+        nowhere = Steps(self._best.edges_ns, np.isnan(self._best.values).astype(float))
         return _Priced(
-            price(energy, best),
-            price(energy, self._steps["low"]),
-            price(energy, self._steps["high"]),
-            weigh(energy, nowhere),
+            price(energy, self._best), price(energy, self._low), price(energy, self._high), weigh(energy, nowhere)
         )
+
+    def known_without(self, other: _Tariff | None) -> Steps:
+        """1 where this tariff has an intensity and the other has none, else 0."""
+        if other is None:
+            return Steps(self._best.edges_ns, np.isfinite(self._best.values).astype(float))
+        edges_ns = np.union1d(self._best.edges_ns, other._best.edges_ns)
+        only_here = np.isfinite(self._best.at(edges_ns)) & np.isnan(other._best.at(edges_ns))
+        return Steps(edges_ns, only_here.astype(float))
 
     def grams(self, priced: _Priced, joules: Quantity, pue: Pue, start_ns: int, end_ns: int) -> Quantity:
         """Grams of a span of a priced curve whose energy, with its bounds, is `joules`."""
         if joules.value is None:
             return Quantity.absent(joules.how, joules.missing)
+        signal, basis, _ = self.key
+        lows, highs = self._low.between(start_ns, end_ns), self._high.between(start_ns, end_ns)
         unpriced_j = _over(priced.unpriced_j, start_ns, end_ns)
-        if unpriced_j > 0 and unpriced_j >= joules.value * (1 - 1e-9):
-            return Quantity.absent(f"no {self.signal} {self.basis} intensity is known for this time", joules.missing)
+        if np.all(np.isnan(highs)) or (unpriced_j > 0 and unpriced_j >= joules.value * (1 - 1e-9)):
+            return Quantity.absent(f"no {signal} {basis} intensity is known for this time", joules.missing)
         missing = joules.missing
-        if unpriced_j > 0:
-            missing = (*missing, f"{unpriced_j:.3g} J in hours without {self.signal} {self.basis} intensity")
+        if np.any(np.isnan(highs)):
+            missing = (*missing, f"{unpriced_j:.3g} J in hours without {signal} {basis} intensity")
         value = _over(priced.best, start_ns, end_ns) * pue.value
-        low, high = _gains(joules)
-        low_g = _over(priced.low, start_ns, end_ns) * pue.low * low
-        if joules.high is None or missing:
-            high_g = None
-        elif joules.value > 0:
-            high_g = _over(priced.high, start_ns, end_ns) * pue.high * high
-        else:  # nothing seen yet: only the bound on the energy can be priced
-            high_g = price(
-                Curve.of([0, 1], [0.0, joules.high]), Steps.constant(float(np.nanmax(self._steps["high"].values)))
-            ).total
-            high_g *= pue.high
+        # When the joules between a bound and the value were, or were not, used is not known: at worst in the dirtiest
+        # hour of the span.
+        too_many_j = joules.value - (joules.low or 0.0)
+        low_g = _over(priced.low, start_ns, end_ns) - too_many_j * float(np.nanmax(lows)) / J_PER_KWH
+        high_g = None
+        if joules.high is not None and not missing:
+            too_few_j = joules.high - joules.value
+            high_g = _over(priced.high, start_ns, end_ns) + too_few_j * float(np.nanmax(highs)) / J_PER_KWH
         return Quantity(
             value,
-            min(low_g, value),
-            None if high_g is None else max(high_g, value),
+            min(max(low_g, 0.0) * pue.low, value),
+            None if high_g is None else max(high_g * pue.high, value),
             weakest([joules.method, self._method, *_default_pue(pue)]),
             f"{self._how}; PUE {pue.value:g} ({pue.source})",
             missing,
         )
 
 
-def _describe(point: IntensityPoint) -> str:
-    note = f", {point.note}" if point.note else ""
-    return f"{point.zone} {point.g_per_kwh:g} gCO2e/kWh ({point.kind}, {point.basis}; {point.source}{note})"
+def _described(points: list[IntensityPoint]) -> str:
+    """Intensities in words: the hours of one source are one phrase."""
+    groups: dict[tuple[str, str], list[float]] = {}
+    for point in points:
+        note = f", {point.note}" if point.note else ""
+        source = f"({point.kind}, {point.basis}; {point.source}{note})"
+        groups.setdefault((point.zone, source), []).append(point.g_per_kwh)
+    return "; ".join(f"{zone} {_range(values)} gCO2e/kWh {source}" for (zone, source), values in groups.items())
 
 
-def _naming_other_bases(grams: Quantity, others: list[CarbonFigure]) -> Quantity:
-    """The chosen figure; hours that only another basis prices are missing from it, by name."""
-    if grams.value is None or not grams.missing or not others:
-        return grams
-    named = tuple(f"hours priced on the {figure.basis} basis" for figure in others)
-    return Quantity(grams.value, grams.low, None, grams.method, grams.how, (*grams.missing, *named))
+def _range(values: list[float]) -> str:
+    least, greatest = min(values), max(values)
+    return f"{least:g}" if least == greatest else f"{least:g} to {greatest:g}"
 
 
 def _channel_figure(trace: ChannelTrace, start_ns: int, end_ns: int) -> ChannelFigure:
@@ -373,6 +394,8 @@ def _channel_figure(trace: ChannelTrace, start_ns: int, end_ns: int) -> ChannelF
     hidden_s = max(0.0, asked_s - _seconds_in(trace.known_s, start_ns, end_ns))
     hidden_j = 0.0 if hidden_s <= 1e-9 else None if channel.max_w is None else channel.max_w * hidden_s
     missing = tuple(_failures(trace, start_ns, end_ns))
+    if hidden_j is None and not missing:
+        missing = (f"{trace.id}: not read for {hidden_s:.3g} s",)
     node = _bounded(trace.node, trace, start_ns, end_ns, hidden_j, asked_s, missing, channel.how)
     how = channel.how if channel.share == "exclusive" else f"{channel.how}; {RULE}"
     run = _bounded(trace.run, trace, start_ns, end_ns, hidden_j, asked_s, missing, how)
@@ -405,12 +428,8 @@ def _within_node(run: Quantity, node: Quantity, trace: ChannelTrace) -> Quantity
     """A share's bounds: never above the node's, and up to it where the idle power that splits it is unknown."""
     if run.value is None or run.high is None or node.high is None or trace.channel.share == "exclusive":
         return run
-    if trace.channel.idle_w is None:
-        high = node.high
-    else:
-        capped = node.high / max(node.value or 0.0, 1e-12)  # the node's ceiling, scaled to the share
-        high = min(run.high, max(run.value * capped, run.value), node.high)
-    return Quantity(run.value, run.low, max(high, run.value), run.method, run.how, run.missing)
+    high = node.high if trace.channel.idle_w is None else min(run.high, node.high)
+    return replace(run, high=max(high, run.value))
 
 
 def _failures(trace: ChannelTrace, start_ns: int, end_ns: int) -> list[str]:

@@ -47,7 +47,7 @@ class Quantity:
         if self.value is None:
             if self.low is not None or self.high is not None:
                 raise ValueError("a missing quantity has no bounds")
-        elif (self.low is not None and self.low > self.value) or (self.high is not None and self.high < self.value):
+        elif not (self.low is None or self.low <= self.value) or not (self.high is None or self.value <= self.high):
             raise ValueError(f"bounds {self.low} .. {self.high} do not hold the value {self.value}")
 
     @classmethod
@@ -99,12 +99,14 @@ def total(parts: Iterable[tuple[str, Quantity]], nothing: str = "no part was rec
     if not present:
         reasons = dict.fromkeys(f"{name}: {q.how}" if q.how else name for name, q in parts)
         return Quantity.absent("; ".join(reasons) or nothing, missing)
-    lows = [quantity.low for quantity in present]
-    highs = [quantity.high for quantity in present]
+    value = sum(quantity.value for quantity in present if quantity.value is not None)
+    low = sum(quantity.low for quantity in present if quantity.low is not None)
+    highs = [quantity.high for quantity in present if quantity.high is not None]
+    bounded = not missing and len(highs) == len(present)
     return Quantity(
-        value=sum(quantity.value for quantity in present if quantity.value is not None),
-        low=sum(low for low in lows if low is not None),
-        high=None if missing or None in highs else sum(high for high in highs if high is not None),
+        value=value,
+        low=min(low, value),  # a sum that is rounded once, as Python's is from 3.12 on, may pass the other by a bit
+        high=max(sum(highs), value) if bounded else None,
         method=weakest(quantity.method for quantity in present),
         how="; ".join(dict.fromkeys(quantity.how for quantity in present if quantity.how)),
         missing=missing,

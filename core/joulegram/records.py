@@ -32,8 +32,29 @@ class Record:
 
     def to_line(self) -> str:
         """One self-contained line of JSON, without the newline."""
-        values = {name: getattr(self, name) for name in _names(type(self))}
-        return json.dumps({"is": self.tag, **values}, separators=(",", ":"), default=_plain)
+        values = {"is": self.tag, **{name: getattr(self, name) for name in _names(type(self))}}
+        try:
+            return _dumped(values)
+        except Exception:  # anything may be kept with a span, and its own methods may raise anything
+            if "attributes" not in values:
+                raise
+        return _dumped({**values, "attributes": {str(k): _as_text(v) for k, v in values["attributes"].items()}})
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), default=_plain)
+
+
+def _as_text(value: Any) -> Any:
+    """An attribute's value if JSON can hold it, else its text: it must not cost other records their lines."""
+    try:
+        _dumped(value)
+        return value
+    except Exception:
+        try:
+            return repr(value)
+        except Exception:
+            return object.__repr__(value)
 
 
 def _names(record: type[Record]) -> tuple[str, ...]:
@@ -43,8 +64,11 @@ def _names(record: type[Record]) -> tuple[str, ...]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Record):
         return {name: getattr(value, name) for name in _names(type(value))}
-    if hasattr(value, "item"):  # numpy and torch scalars among a span's attributes
-        return value.item()
+    if isinstance(value, set | frozenset):
+        return list(value)
+    # numpy and torch scalars among a span's attributes; an item that is no plain number comes back here
+    if getattr(value, "shape", None) == () and not isinstance(item := value.item(), type(value)):
+        return item
     return str(value)
 
 
@@ -317,4 +341,7 @@ def from_plain(record: type[R], values: Mapping[str, Any]) -> R:
             known[name] = from_plain(nested, known[name])
     if record is PriceBook:
         known["intensity"] = tuple(from_plain(IntensityPoint, point) for point in known["intensity"])
+    if record is Knots:  # JSON knows no tuples
+        known["curves"] = {name: (times, values) for name, (times, values) in known["curves"].items()}
+        known["tips"] = {name: (time_ns, value) for name, (time_ns, value) in known.get("tips", {}).items()}
     return record(**known)

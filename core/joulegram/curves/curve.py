@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +12,8 @@ from joulegram.units import J_PER_KWH, NS_PER_S
 
 Times = NDArray[np.int64]
 Values = NDArray[np.float64]
+Stretch = tuple[int, int]
+"""Start and end of an interval (ns)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +62,7 @@ class Curve:
 
     def over(self, starts_ns: ArrayLike, ends_ns: ArrayLike) -> Values:
         """What each span cost: value at its end minus value at its start; shape of `starts_ns`."""
-        return np.asarray(self.at(ends_ns) - self.at(starts_ns))
+        return _rises(self.at(starts_ns), self.at(ends_ns))
 
     def bracket(self, times_ns: ArrayLike) -> tuple[Values, Values]:
         """Values at the knots at or before, and at or after, each time: between these the true value lies."""
@@ -84,32 +86,19 @@ class Curve:
 
     def within(self, start_ns: int, end_ns: int) -> Curve:
         """The curve between two moments, with knots at both, level outside."""
-        inside = self.times_ns[(self.times_ns > start_ns) & (self.times_ns < end_ns)]
-        times = np.concatenate([[start_ns], inside, [end_ns]]).astype(np.int64)
+        first = np.searchsorted(self.times_ns, start_ns, side="right")
+        last = np.searchsorted(self.times_ns, end_ns, side="left")
+        times = np.concatenate([[start_ns], self.times_ns[first:last], [end_ns]]).astype(np.int64)
         return Curve(times, self.at(times))
 
     def extended(self, time_ns: int, value: float) -> Curve:
         """The curve with one more knot after its last."""
         return Curve(np.append(self.times_ns, time_ns), np.append(self.values, value))
 
-    def compressed(self, epsilon: float, pinned_ns: ArrayLike = ()) -> Curve:
-        """The fewest straight pieces within `epsilon` of every knot, knots kept on both sides of each pinned time."""
-        from joulegram.curves.door import GrowingCurve
 
-        grown = GrowingCurve()
-        keep = _brackets(self.times_ns, np.asarray(pinned_ns, np.int64))
-        for index, (time_ns, value) in enumerate(zip(self.times_ns.tolist(), self.values.tolist(), strict=True)):
-            grown.add(time_ns, value, epsilon)
-            if index in keep:
-                grown.pin()
-        grown.pin()
-        return Curve.of(grown.times_ns, grown.values)
-
-
-def _brackets(times_ns: Times, pinned_ns: Times) -> set[int]:
-    before = np.searchsorted(times_ns, pinned_ns, side="right") - 1
-    after = np.searchsorted(times_ns, pinned_ns, side="left")
-    return set(before.tolist()) | set(after.tolist())
+def _rises(before: Values, after: Values) -> Values:
+    """Differences of values of one curve: interpolated, a later one may come out lower by a rounding, never fallen."""
+    return np.asarray(np.maximum(after - before, 0.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,6 +125,12 @@ class Steps:
         index = np.searchsorted(self.edges_ns, np.asarray(times_ns, np.int64), side="right") - 1
         return self.values[np.maximum(index, 0)]
 
+    def between(self, start_ns: int, end_ns: int) -> Values:
+        """Every value in force at some time of an interval (ns)."""
+        first = int(np.searchsorted(self.edges_ns, start_ns, side="right")) - 1
+        last = int(np.searchsorted(self.edges_ns, end_ns, side="left"))
+        return self.values[max(first, 0) : max(last, first + 1, 1)]
+
 
 def weigh(curve: Curve, weight: Steps) -> Curve:
     """The integral of a step function over a curve, ∫ weight dE, itself a cumulative curve.
@@ -149,7 +144,8 @@ def weigh(curve: Curve, weight: Steps) -> Curve:
         return curve.scaled(float(np.nan_to_num(weight.values[0])))
     inside = weight.edges_ns[(weight.edges_ns > curve.times_ns[0]) & (weight.edges_ns < curve.times_ns[-1])]
     times = _union([curve.times_ns, inside])
-    rises = np.diff(curve.at(times)) * np.nan_to_num(weight.at(times[:-1]))
+    values = curve.at(times)
+    rises = _rises(values[:-1], values[1:]) * np.nan_to_num(weight.at(times[:-1]))
     return Curve(times, np.concatenate([[0.0], np.cumsum(rises)]))
 
 
@@ -172,24 +168,41 @@ def merge(curves: Sequence[Curve]) -> Curve:
 def _union(sorted_ns: Sequence[Times]) -> Times:
     """Every time once, in order. np.unique hashes, which takes twenty times as long on what is all but sorted."""
     times = np.sort(np.concatenate(sorted_ns), kind="stable")
-    return times[np.append(True, times[1:] != times[:-1])]
+    return np.asarray(times[np.append(True, times[1:] != times[:-1])], np.int64)
 
 
-def once(curves: Sequence[Curve]) -> Curve:
-    """One curve from several records of the same counter: each moment is taken from the longest record that has it."""
-    present = sorted((curve for curve in curves if len(curve)), key=lambda c: (c.end_ns - c.start_ns, c.total))
-    if len(present) < 2:
-        return present[0] if present else Curve()
-    joined = present.pop()
-    for other in reversed(present):
-        before = other.within(other.start_ns, min(joined.start_ns, other.end_ns))
-        after = other.within(max(joined.end_ns, other.start_ns), other.end_ns)
-        parts = [part for part in (before, after) if part.end_ns > part.start_ns]
-        joined = merge([joined, *parts]) if parts else joined
-    return joined
+def turns(curves: Sequence[Curve]) -> list[list[Stretch]]:
+    """Who is heard where several recorded the same counter: each moment belongs to the longest record that has it.
+
+    Returns:
+        For each curve, in the order of `curves`, its stretches; those of different curves do not overlap.
+    """
+
+    def length(index: int) -> tuple[int, int, bytes]:  # in the end by content, so that the order does not matter
+        curve = curves[index]
+        return curve.end_ns - curve.start_ns, curve.start_ns, curve.times_ns.tobytes() + curve.values.tobytes()
+
+    heard: list[list[Stretch]] = [[] for _ in curves]
+    taken: list[Stretch] = []
+    for index in sorted(range(len(curves)), key=length, reverse=True):
+        curve = curves[index]
+        heard[index] = without(curve.start_ns, curve.end_ns, taken)
+        taken.append((curve.start_ns, curve.end_ns))
+    return heard
 
 
-def elapsed(stretches: Sequence[tuple[int, int]]) -> Curve:
+def without(start_ns: int, end_ns: int, holes: Iterable[Stretch]) -> list[Stretch]:
+    """What is left of an interval (ns) outside of any holes in it."""
+    left = []
+    since_ns = start_ns
+    for hole_start_ns, hole_end_ns in sorted(holes):
+        left.append((since_ns, min(hole_start_ns, end_ns)))
+        since_ns = max(since_ns, hole_end_ns)
+    left.append((since_ns, end_ns))
+    return [(start, end) for start, end in left if end > start]
+
+
+def elapsed(stretches: Sequence[Stretch]) -> Curve:
     """Seconds that lay within any of the stretches (start, end in ns), as a cumulative curve."""
     times: list[int] = []
     values: list[float] = []
@@ -200,8 +213,8 @@ def elapsed(stretches: Sequence[tuple[int, int]]) -> Curve:
     return Curve.of(times, values)
 
 
-def _disjoint(stretches: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    joined: list[tuple[int, int]] = []
+def _disjoint(stretches: Sequence[Stretch]) -> list[Stretch]:
+    joined: list[Stretch] = []
     for start_ns, end_ns in sorted(stretches):
         if end_ns <= start_ns:
             continue

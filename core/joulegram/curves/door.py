@@ -71,15 +71,6 @@ class GrowingCurve:
             twin._t0, twin._v0, twin._lo, twin._hi = self._t0, self._v0, self._lo, self._hi
         return twin
 
-    def at(self, time_ns: int) -> float:
-        """Value at a time after the last knot but one, on the straight piece to the tip."""
-        if self.tip is None:
-            return 0.0
-        end_ns, end = self.tip
-        if time_ns >= end_ns or end_ns == self._t0:
-            return end
-        return self._v0 + (end - self._v0) * max(0, time_ns - self._t0) / (end_ns - self._t0)
-
     def _reaches(self, time_ns: int, value: float) -> bool:
         dt = time_ns - self._t0
         return dt <= 0 or self._lo <= (value - self._v0) / dt <= self._hi

@@ -13,6 +13,8 @@ from joulegram.units import NS_PER_S
 
 JUMP_NS = NS_PER_S // 2
 """Wall time that runs apart from monotonic time by more than this between two anchors jumped; less is slewing."""
+MOST_NS = int(np.iinfo(np.int64).max // 2)
+"""For ever, with room to subtract."""
 
 
 class Timeline:
@@ -30,23 +32,27 @@ class Timeline:
         self.anchors = [unique[mono_ns] for mono_ns in sorted(unique)]
         self._mono = np.array([anchor.mono_ns for anchor in self.anchors], np.int64)
         self._wall = np.array([anchor.wall_ns for anchor in self.anchors], np.int64)
-        self._jumps = np.abs(np.diff(self._wall - self._mono)) > JUMP_NS
+        awake_ns, passed_ns = np.diff(self._mono), np.diff(self._wall)
+        # Close together, even a scheduler's pause between reading two clocks would bend the line out of shape.
+        self._jumps = np.abs(passed_ns - awake_ns) > np.minimum(JUMP_NS, awake_ns // 10)
+        # Wall nanoseconds per monotonic nanosecond after each anchor, and what each piece shows at its end.
+        self._slopes = np.append(np.where(self._jumps, 1.0, passed_ns / awake_ns), 1.0)
+        self._tops = np.append(np.where(self._jumps, self._wall[:-1] + awake_ns, self._wall[1:]), MOST_NS)
 
     def wall_s(self, times_ns: ArrayLike) -> Values:
         """Seconds since 1970 (UTC) at monotonic times (ns); shape of `times_ns`."""
         times = np.asarray(times_ns, np.int64)
         piece = np.clip(np.searchsorted(self._mono, times, side="right") - 1, 0, len(self._mono) - 1)
         since = (times - self._mono[piece]).astype(float)
-        return np.asarray((self._wall[piece] + since * self._slopes()[piece]) / NS_PER_S)
+        return np.asarray((self._wall[piece] + since * self._slopes[piece]) / NS_PER_S)
 
     def mono_ns(self, walls_s: ArrayLike) -> Times:
-        """Monotonic times (ns) at wall times (s since 1970): the earliest moment that shows the time, if any does."""
+        """Monotonic times (ns) at wall times (s since 1970): the first moment that shows the time, or a later one."""
         walls = np.asarray(walls_s, float) * NS_PER_S
-        reached = np.maximum.accumulate(self._wall)
-        piece = np.clip(np.searchsorted(reached, walls, side="right") - 1, 0, len(self._wall) - 1)
-        since = (walls - self._wall[piece]) / self._slopes()[piece]
-        limit = np.append(self._mono[1:], np.iinfo(np.int64).max // 2)[piece]
-        return np.asarray(np.minimum(self._mono[piece] + since.astype(np.int64), limit), np.int64)
+        piece = np.searchsorted(np.maximum.accumulate(self._tops), walls, side="left")
+        since = (walls - self._wall[piece]) / self._slopes[piece]
+        since = np.where(piece > 0, np.maximum(since, 0.0), since)  # a time that a jump left out
+        return np.asarray(self._mono[piece] + since.astype(np.int64), np.int64)
 
     def slept_s(self, start_ns: int, end_ns: int) -> float:
         """Seconds between two monotonic moments that the machine was suspended for."""
@@ -82,11 +88,11 @@ class Timeline:
     def _on_monotonic(self, edges_s: Values, values: Values, default: float) -> Steps:
         """A step function of wall time as one of monotonic time: each stretch without a jump is mapped by itself."""
         starts = np.concatenate([[0], np.flatnonzero(self._jumps) + 1])
-        ends = np.append(self._mono[starts[1:]], np.iinfo(np.int64).max // 2)
+        ends = np.append(self._mono[starts[1:]], MOST_NS)
         times: list[int] = []
         levels: list[float] = []
         for first, end_ns in zip(starts.tolist(), ends.tolist(), strict=True):
-            start_ns = int(self._mono[first]) if first else int(np.iinfo(np.int64).min // 2)
+            start_ns = int(self._mono[first]) if first else -MOST_NS
             wall_start_s = float(self.wall_s([start_ns])[0])
             here = np.searchsorted(edges_s, wall_start_s, side="right") - 1
             times.append(start_ns)
@@ -104,13 +110,5 @@ class Timeline:
         last = int(np.searchsorted(self._mono, end_ns, side="left"))
         wall_ns = wall_s * NS_PER_S
         piece = first + max(0, int(np.searchsorted(self._wall[first:last], wall_ns, side="right")) - 1)
-        mono_ns = int(self._mono[piece] + (wall_ns - self._wall[piece]) / self._slopes()[piece])
+        mono_ns = int(self._mono[piece] + (wall_ns - self._wall[piece]) / self._slopes[piece])
         return mono_ns if mono_ns < end_ns else None
-
-    def _slopes(self) -> Values:
-        """Wall nanoseconds per monotonic nanosecond after each anchor."""
-        slopes = np.ones(len(self._mono))
-        if len(self._mono) > 1:
-            straight = np.diff(self._wall) / np.diff(self._mono)
-            slopes[:-1] = np.where(self._jumps, 1.0, straight)
-        return slopes

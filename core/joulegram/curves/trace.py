@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from joulegram.curves.curve import Curve, Times, elapsed, merge, once
+from joulegram.curves.curve import Curve, Steps, Times, elapsed, merge, turns, weigh, without
 from joulegram.curves.phases import OTHER
 from joulegram.curves.timeline import Timeline
 from joulegram.records import Channel, Gap, Header
@@ -115,7 +115,7 @@ class Trace:
     Args:
         timeline: the reference recorder's clocks.
         channels: each identity once.
-        phase_s: seconds spent in each phase of the reference recorder's loop.
+        phase_s: seconds spent in each phase of one recorder's loop: the reference's if it has one.
         phase_n: how often each phase was entered there.
         start_ns: of the run (ns).
         end_ns: its end, or when it was last heard of (ns).
@@ -134,7 +134,7 @@ def together(recorders: Sequence[RecorderTrace], reference: RecorderTrace | None
 
     Args:
         recorders: at least one.
-        reference: whose clock and phases are used; the first by default.
+        reference: whose clock is used, and whose loop if it has phases; the first by default.
     """
     reference = reference or recorders[0]
     placed = [recorder.on_clock_of(reference) for recorder in recorders]
@@ -142,11 +142,13 @@ def together(recorders: Sequence[RecorderTrace], reference: RecorderTrace | None
     for recorder in placed:
         for name, trace in recorder.channels.items():
             by_id.setdefault(name, []).append(trace)
+    # What wraps a command has no loop of its own; the command's is then the run's.
+    loop = next((recorder for recorder in (reference, *placed) if recorder.phase_s), reference)
     return Trace(
         timeline=reference.timeline,
         channels={name: _joined(traces) for name, traces in sorted(by_id.items())},
-        phase_s=reference.phase_s,
-        phase_n=reference.phase_n,
+        phase_s=loop.phase_s,
+        phase_n=loop.phase_n,
         start_ns=min(recorder.start_ns for recorder in placed),
         end_ns=max(recorder.end_ns for recorder in placed),
     )
@@ -155,26 +157,47 @@ def together(recorders: Sequence[RecorderTrace], reference: RecorderTrace | None
 def _joined(traces: Sequence[ChannelTrace]) -> ChannelTrace:
     if len(traces) == 1:
         return traces[0]
-    node = once([trace.node for trace in traces])
-    if all(trace.channel.share == "exclusive" for trace in traces):
-        run, factor = once([trace.run for trace in traces]), 1.0
-    else:
-        run = merge([trace.run for trace in traces])
-        # Shares of one node cannot exceed it; recorders that did not know of each other may have claimed too much.
-        factor = min(1.0, node.total / run.total) if run.total > 0 else 1.0
+    heard = turns([trace.node for trace in traces])
+
+    def one(curves: Iterable[Curve]) -> Curve:
+        """One record of the device out of each trace's, each moment from the one that is heard."""
+        return merge([c.within(*stretch) for c, stretches in zip(curves, heard, strict=True) for stretch in stretches])
+
+    node = one(trace.node for trace in traces)
     phases = sorted({phase for trace in traces for phase in trace.phases})
+    if all(trace.channel.share == "exclusive" for trace in traces):
+        run = one(trace.run for trace in traces)
+        in_phases = {phase: one(in_phase(trace, phase) for trace in traces) for phase in phases}
+    else:
+        allowed = _allowed(node, traces)
+        run = weigh(merge([trace.run for trace in traces]), allowed)
+        in_phases = {phase: weigh(merge([in_phase(trace, phase) for trace in traces]), allowed) for phase in phases}
     return ChannelTrace(
         id=traces[0].id,
         channel=traces[0].channel,
         node=node,
-        run=run.scaled(factor),
-        phases={phase: merge([in_phase(trace, phase) for trace in traces]).scaled(factor) for phase in phases},
+        run=run,
+        phases=in_phases,
         covered_s=_either(trace.covered_s for trace in traces),
         known_s=_either(trace.known_s for trace in traces),
         asked_s=_either(trace.asked_s for trace in traces),
         settled_ns=min(_unsettled_from(trace) for trace in traces),
         gaps=tuple(gap for trace in traces for gap in trace.gaps),
     )
+
+
+def _allowed(node: Curve, traces: Sequence[ChannelTrace]) -> Steps:
+    """What part of their claims counts: recorders that did not know of each other may have claimed more than there was.
+
+    One factor for each stretch with the same recorders: their clocks tick apart, so over less they may seem to.
+    """
+    edges_ns = np.unique([edge for trace in traces for edge in (trace.run.start_ns, trace.run.end_ns) if trace.run])
+    if len(edges_ns) < 2:
+        return Steps.constant(1.0)
+    claimed = sum(np.diff(trace.run.at(edges_ns)) for trace in traces)
+    there = np.diff(node.at(edges_ns))
+    parts = np.divide(there, claimed, out=np.ones(len(there)), where=claimed > there)
+    return Steps(edges_ns, np.append(parts, 1.0)) if np.any(parts < 1) else Steps.constant(1.0)
 
 
 def _unsettled_from(trace: ChannelTrace) -> int:
@@ -226,23 +249,12 @@ def channel_trace(
             for name, curve in curves.items()
             if name.startswith("phase ") and name.endswith(suffix)
         },
-        covered_s=elapsed(_without(start_ns, last_ns, [(gap.start_ns, gap.end_ns) for gap in gaps])),
-        known_s=elapsed(_without(start_ns, last_ns, [(g.start_ns, g.end_ns) for g in gaps if not g.energy_known])),
+        covered_s=elapsed(without(start_ns, last_ns, [(gap.start_ns, gap.end_ns) for gap in gaps])),
+        known_s=elapsed(without(start_ns, last_ns, [(g.start_ns, g.end_ns) for g in gaps if not g.energy_known])),
         asked_s=elapsed([(start_ns, end_ns)]),
         settled_ns=settled_ns,
         gaps=gaps,
     )
-
-
-def _without(start_ns: int, end_ns: int, holes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    stretches = []
-    since_ns = start_ns
-    for hole_start_ns, hole_end_ns in sorted(holes):
-        if hole_start_ns > since_ns:
-            stretches.append((since_ns, min(hole_start_ns, end_ns)))
-        since_ns = max(since_ns, hole_end_ns)
-    stretches.append((since_ns, end_ns))
-    return [(start, end) for start, end in stretches if end > start]
 
 
 def _either(curves: Iterable[Curve]) -> Curve:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import isnan
+from math import inf, isfinite
 
 from joulegram.curves.door import GrowingCurve
 from joulegram.curves.phases import OTHER, Cursor
@@ -15,6 +15,9 @@ from joulegram.units import NS_PER_S
 
 EPSILON_S = 0.1
 """Compression may move a curve by the energy of this time at the running mean power."""
+
+SLACK_S = 1.0
+"""A counter that falls has wrapped around only if it could have come so far in the time, and this much more."""
 
 ALL = Share(reserved=1.0, cpu=1.0)
 
@@ -55,21 +58,18 @@ class ChannelLog:
         self._node_j = self._run_j = 0.0
         self._phase_j: dict[str, float] = {}
 
-    @property
-    def last_ns(self) -> int:
-        """Time of the last good sample (ns)."""
-        return self._last_ns
-
     def sample(self, time_ns: int, raw_j: float) -> None:
         """Takes a counter's reading (J) of a moment (ns); NaN is a failed read."""
-        if isnan(raw_j):
+        if not isfinite(raw_j):
             self._failed = self._failed or "failed"
             return
         if self._last_raw is None:
             self._first(time_ns)
         elif time_ns > self._last_ns:
             self._rise(time_ns, raw_j - self._last_raw)
-        self._last_ns, self._last_raw, self._failed = max(time_ns, self._last_ns), raw_j, None
+        else:  # a clock that ticks coarsely: what this reading brings, the next one brings too
+            return
+        self._last_ns, self._last_raw, self._failed = time_ns, raw_j, None
 
     def fail(self, why: str) -> None:
         """From the last good sample on there is none, until one comes."""
@@ -99,16 +99,17 @@ class ChannelLog:
         waiting = list(self._pending)
         if self.node.tip is None or self.run.tip is None or not waiting:
             return None
-        end_ns, node_j = self.node.tip
-        run_j = self.run.tip[1]
+        (tip_ns, node_j), (end_ns, run_j) = self.node.tip, self.run.tip
+        if end_ns != tip_ns:  # the sampler is settling an interval this very moment
+            return None
         for interval in waiting:
             share = interval.share or self._last_share
-            if share is None or interval.start_ns < end_ns:
+            if share is None or interval.start_ns != end_ns:  # only what follows without a hole
                 continue
             node_j += interval.energy_j
             run_j += split(interval.energy_j, interval.end_ns - interval.start_ns, self.channel.idle_w, share)
             end_ns = interval.end_ns
-        return (end_ns, node_j, run_j) if end_ns > self.node.tip[0] else None
+        return (end_ns, node_j, run_j) if end_ns > tip_ns else None
 
     def curves(self) -> Iterator[tuple[str, GrowingCurve]]:
         """The curves by the names that they have in a journal."""
@@ -126,15 +127,21 @@ class ChannelLog:
             pass  # what the loop did before the first sample has no energy to split
 
     def _rise(self, time_ns: int, rise_j: float) -> None:
-        if rise_j < 0 and self.channel.wraps_at_j is not None and rise_j + self.channel.wraps_at_j >= 0:
-            rise_j += self.channel.wraps_at_j
+        elapsed_s = (time_ns - self._last_ns) / NS_PER_S
+        most_w = inf if self.channel.max_w is None else self.channel.max_w
+        known, wraps_at_j = True, self.channel.wraps_at_j
+        if wraps_at_j is not None:
+            if rise_j < 0 <= rise_j + wraps_at_j <= most_w * (elapsed_s + SLACK_S):
+                rise_j += wraps_at_j
+            # Away for long enough to come around twice, a counter tells the least and no more.
+            known = most_w == inf or most_w * elapsed_s < wraps_at_j
         if rise_j < 0:  # the counter began again (a driver reload): what it held since the last sample is gone
             self._gap(time_ns, "reset", energy_known=False)
             rise_j = 0.0
         elif self._failed is not None:
-            self._gap(time_ns, self._failed, energy_known=True)
+            self._gap(time_ns, self._failed, known)
         elif time_ns - self._last_ns > self._late_ns:
-            self._gap(time_ns, "late", energy_known=True)
+            self._gap(time_ns, "late", known)
         share = ALL if self.channel.share == "exclusive" else None
         self._pending.append(_Interval(self._last_ns, time_ns, rise_j, share))
 

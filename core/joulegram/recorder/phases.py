@@ -16,9 +16,10 @@ class PhaseLog:
 
     def __init__(self, start_ns: int) -> None:
         self.cursor = Cursor()
-        self._start_ns = self._until_ns = start_ns
+        self._until_ns = start_ns
         self._phase = self.cursor.phase
         self._spent_ns: dict[str, int] = {}
+        self._first_ns: dict[str, int] = {}
         self._entries: dict[str, int] = {OTHER: 1}
         self._seconds: dict[str, GrowingCurve] = {}
         self._counts: dict[str, GrowingCurve] = {}
@@ -28,6 +29,7 @@ class PhaseLog:
         if until_ns <= self._until_ns:
             return
         for spent_ns, phase, end_ns, is_edge in self.cursor.walk(self._until_ns, until_ns):
+            self._first_ns.setdefault(phase, end_ns - spent_ns)
             self._spent_ns[phase] = self._spent_ns.get(phase, 0) + spent_ns
             if phase != self._phase:
                 self._phase = phase
@@ -53,7 +55,7 @@ class PhaseLog:
             ):
                 if phase not in curves:
                     curves[phase] = GrowingCurve()
-                    curves[phase].add(self._start_ns, 0.0, 0.0)
+                    curves[phase].add(self._first_ns[phase], 0.0, 0.0)
                 curves[phase].add(time_ns, value, epsilon)
                 if pinned:
                     curves[phase].pin()

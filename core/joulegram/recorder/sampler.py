@@ -15,6 +15,7 @@ from joulegram.curves.door import GrowingCurve
 from joulegram.curves.phases import Mark
 from joulegram.host.clock import Clock
 from joulegram.host.cohort import Cohort
+from joulegram.host.forking import importing
 from joulegram.meters import Meter
 from joulegram.notices import warn
 from joulegram.recorder.channel import ChannelLog
@@ -214,11 +215,13 @@ class Sampler:
         """Opens the meters that take their time one by one; a thread that takes over goes on with the rest."""
         if self._to_open is None:
             known = [meter_log.name for meter_log in self.meters]
-            self._to_open = deque(find_others(self._settings, known, self.note))
+            with importing():
+                self._to_open = deque(find_others(self._settings, known, self.note))
         while self._to_open:
             name, meter_class = self._to_open.popleft()
             ticket = self._begin(None, f"opening meter {name}")
-            meter = open_meter(name, meter_class, self._settings, self.note)
+            with importing():  # a meter may import its library only now
+                meter = open_meter(name, meter_class, self._settings, self.note)
             self._finish(ticket)
             if meter is not None:
                 self.take(Opened(name, meter))
@@ -255,6 +258,7 @@ class Sampler:
                 self._watch = None
                 return
         if meter_log is not None:
+            meter_log.inbox.clear()  # nobody knows which moment of the wait the reading is of
             meter_log.stuck = False  # back: the thread that samples now may read it again
         raise Superseded
 

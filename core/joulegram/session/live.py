@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from joulegram import config
 from joulegram.host.clock import Clock
+from joulegram.host.forking import importing
 from joulegram.host.launcher import rank as launcher_rank
 from joulegram.host.processes import process_started
 from joulegram.ledger.writer import SUFFIX, JournalWriter
@@ -149,6 +150,7 @@ class Run:
         self._span_numbers = count(1)
         self._span_prefix = os.urandom(3).hex()
         self._lapped: dict[str, float] = {}
+        self._all_ranks: dict[str, float] = {}
         self._lineage: Lineage | None = None
         self._end_ns: int | None = None
         self._close_lock = threading.Lock()
@@ -191,16 +193,22 @@ class Run:
         self._lapped.update(totals)
         return lap
 
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps: plain types, the totals of this run and of all that it continues."""
-        totals = self._totals()
-        lineage = self._lineage
+    def book(self, lap: Mapping[str, float]) -> None:
+        """Takes in a lap that the ranks of this run have added up: `spent` goes by all of them from then on."""
+        for name, value in lap.items():
+            self._all_ranks[name] = self._all_ranks.get(name, 0.0) + value
+
+    def spent(self) -> dict[str, float]:
+        """Joules, grams and seconds of this run, its ranks as far as they were booked, and all that it continues."""
+        totals = {**self._totals(), **self._all_ranks}
         return {
-            "run": self.id,
-            "energy_j": totals.get("energy_j", 0.0) + (lineage.energy_j if lineage else 0.0),
-            "carbon_g": totals.get("carbon_g", 0.0) + (lineage.carbon_g if lineage else 0.0),
-            "duration_s": totals.get("duration_s", 0.0) + (lineage.duration_s if lineage else 0.0),
+            name: totals.get(name, 0.0) + (getattr(self._lineage, name) if self._lineage else 0.0)
+            for name in ("energy_j", "carbon_g", "duration_s")
         }
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps, in plain types: the run's id and what it has spent."""
+        return {"run": self.id, **self.spent()}
 
     def resume(self, state: Mapping[str, Any]) -> None:
         """Continues the run that a `state_dict` was taken from: it is this one's parent, its totals are carried on."""
@@ -220,6 +228,11 @@ class Run:
     def parent(self) -> str | None:
         """The run that this one continues."""
         return self._lineage.parent if self._lineage else None
+
+    @property
+    def joined(self) -> bool:
+        """Whether this is a part of a run that was started around it, in this process or in one above."""
+        return self._root is not None
 
     @property
     def ledger(self) -> Path | None:
@@ -316,6 +329,15 @@ _LIVE: list[Run] = []
 """Runs of this process that own a recorder, the innermost last."""
 
 
+def check_settings(**given: Any) -> None:
+    """Says at once what `start` would say of these arguments, and of the configuration that they add to.
+
+    Raises:
+        ConfigError: an argument, a configuration file or the environment says what joulegram does not understand.
+    """
+    config.load(given)
+
+
 def start(
     name: str | None = None,
     *,
@@ -329,11 +351,12 @@ def start(
     meters: tuple[str, ...] | list[str] | None = None,
     separate: bool = False,
     run_id: str | None = None,
+    rank: int | None = None,
     attributes: Mapping[str, Any] | None = None,
 ) -> Run:
     """Starts a run, or joins the one that is live around this process; end it with `Run.close`.
 
-    Where a context manager fits, use `track`; the arguments are the same but for `run_id`.
+    Where a context manager fits, use `track`; the arguments are the same but for `run_id` and `rank`.
 
     Args:
         name: see `track`.
@@ -347,6 +370,7 @@ def start(
         meters: see `track`.
         separate: see `track`.
         run_id: id that all ranks of a job agreed on.
+        rank: of this process among them; what the launcher says by default.
         attributes: see `track`.
 
     Raises:
@@ -361,7 +385,7 @@ def start(
     if config.disabled():
         return run
     try:
-        _begin(run, name, separate, run_id)
+        _begin(run, name, separate, run_id, launcher_rank() if rank is None else rank)
     except config.ConfigError:
         raise
     except Exception as problem:  # whatever is wrong with this machine, the user's work goes on
@@ -369,7 +393,7 @@ def start(
     return run
 
 
-def _begin(run: Run, name: str | None, separate: bool, run_id: str | None) -> None:
+def _begin(run: Run, name: str | None, separate: bool, run_id: str | None, rank: int) -> None:
     around = _enclosing_in_process()
     if around is not None and not separate:
         run._recorder, run._ledger, run.id = around._recorder, around._ledger, around.id
@@ -380,7 +404,9 @@ def _begin(run: Run, name: str | None, separate: bool, run_id: str | None) -> No
     surrounding = place.surrounding_run(clock)
     enclosing = around.id if around else surrounding.run if surrounding else None
     if separate or surrounding is None:
-        run.id = run_id or place.new_run_id()
+        # Made up even where one is given: each rank counts the runs of its launcher's job.
+        made_id = place.new_run_id()
+        run.id = run_id or made_id
     else:
         run.id = surrounding.run
     run._ledger = place.ledger_path(run._settings)
@@ -397,7 +423,7 @@ def _begin(run: Run, name: str | None, separate: bool, run_id: str | None) -> No
         boot=clock.boot,
         pid=os.getpid(),
         process_started=str(process_started(os.getpid())),
-        rank=launcher_rank(),
+        rank=rank,
         start_ns=anchor.mono_ns,
         anchor=anchor,
         enclosing_run=enclosing if separate else None,
@@ -431,10 +457,12 @@ def _enclosing_in_process() -> Run | None:
 
 def _price(run: Run) -> None:
     """Looks up what the run is priced with, off the caller's thread, and keeps it with the run."""
-    from joulegram import pricing, registry
-
     try:
-        points = registry.load(registry.FEEDS, run._settings.intensity)().points(run.zone)
+        with importing():
+            from joulegram import pricing, registry
+
+            feed = registry.load(registry.FEEDS, run._settings.intensity)()
+        points = feed.points(run.zone)
         run._book = PriceBook(
             pricing.pue_of(run._settings.pue), tuple(points), run._settings.basis, made_s=_wall_s(run)
         )

@@ -1,0 +1,40 @@
+"""joulegram for PyTorch Lightning: one callback, and every epoch and phase has its energy and carbon.
+
+Example::
+
+    from joulegram_lightning import FootprintMonitor
+
+    Trainer(callbacks=[FootprintMonitor()])
+
+Lightning is published as `lightning` and as `pytorch_lightning`, two packages whose classes do not know each other.
+`FootprintMonitor` is built on the one that is imported already, on `lightning` where both or none are. A Trainer of
+either package takes a callback of the other in a list.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from joulegram_lightning.on_lightning import FootprintMonitor as FootprintMonitor
+
+__all__ = ["FootprintMonitor"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "FootprintMonitor":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if "lightning.pytorch" not in sys.modules and "pytorch_lightning" in sys.modules:
+        from joulegram_lightning import on_pytorch_lightning
+
+        return on_pytorch_lightning.FootprintMonitor
+    try:
+        from joulegram_lightning import on_lightning
+    except ModuleNotFoundError as absent:
+        if absent.name not in {"lightning", "lightning.pytorch"}:
+            raise
+        from joulegram_lightning import on_pytorch_lightning
+
+        return on_pytorch_lightning.FootprintMonitor
+    return on_lightning.FootprintMonitor

@@ -1,0 +1,120 @@
+"""The loop as joulegram sees it: one run, its open spans, and the phase that it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import joulegram
+
+
+class Event(Protocol):
+    """A mark in an accelerator's queue of work."""
+
+    def query(self) -> bool:
+        """Whether the work before it is done."""
+
+
+class Fence:
+    """An edge on an accelerator, which does what the loop asks of it some time later. It asks, and never waits.
+
+    Args:
+        mark: puts an event into the accelerator's queue; None where there is no such queue.
+    """
+
+    def __init__(self, mark: Callable[[], Event | None]) -> None:
+        self._mark = mark
+        self._event: Event | None = None
+        self._then: Callable[[], object] | None = None
+
+    def when_reached(self, then: Callable[[], object]) -> None:
+        """Calls `then` when the work asked for so far is done: now, at a later `poll`, or at the latest `release`."""
+        self.release()
+        self._event, self._then = self._mark(), then
+        if self._event is None or self._event.query():
+            self.release()
+
+    def poll(self) -> None:
+        """Asks once."""
+        if self._event is not None and self._event.query():
+            self.release()
+
+    def release(self) -> None:
+        """Expects it no longer."""
+        then, self._event, self._then = self._then, None, None
+        if then is not None:
+            then()
+
+
+class Loop:
+    """A run with its spans by kind. Each phase lasts until the next is entered.
+
+    Args:
+        run: None to do nothing.
+        fence: how the end of an epoch's work is known.
+    """
+
+    def __init__(self, run: joulegram.Run | None = None, fence: Fence | None = None) -> None:
+        self.run = run
+        self.phase = "other"
+        self._fence = fence or Fence(lambda: None)
+        self._spans: dict[str, joulegram.Span] = {}
+        self._phase_before_save = "other"
+
+    @property
+    def is_in_epoch(self) -> bool:
+        """Whether an epoch is open."""
+        return "epoch" in self._spans
+
+    def enter(self, phase: str) -> None:
+        """Begins a phase."""
+        if self.run is not None:
+            self.run.phase(phase)
+            self.phase = phase
+
+    def open(self, kind: str, index: int | None = None) -> None:
+        """Opens a span."""
+        if self.run is not None:
+            self._spans[kind] = self.run.span(kind, index=index).open()
+
+    def close(self, kind: str) -> None:
+        """Closes a span, if it is open."""
+        span = self._spans.pop(kind, None)
+        if span is not None:
+            span.close()
+
+    def open_epoch(self, index: int) -> None:
+        """Opens an epoch; the one before has ended by now."""
+        self._fence.release()
+        self.open("epoch", index)
+
+    def close_epoch(self) -> None:
+        """Closes the epoch as soon as the accelerator is through with it."""
+        span = self._spans.pop("epoch", None)
+        if span is not None:
+            self._fence.when_reached(span.close)
+
+    def begin_save(self) -> None:
+        """A checkpoint is about to be written."""
+        self._fence.poll()
+        if self.phase != "checkpoint":
+            self._phase_before_save = self.phase
+            self.enter("checkpoint")
+
+    def end_save(self) -> None:
+        """It has been; harmless if there was none."""
+        if self.phase == "checkpoint":
+            self.enter(self._phase_before_save)
+
+    def lap(self) -> Mapping[str, float]:
+        """What was added since the last lap."""
+        return self.run.lap() if self.run is not None else {}
+
+    def end(self, status: Any, error: BaseException | str | None = None) -> None:
+        """Ends the run with all that is open, the innermost first; again is harmless."""
+        self._fence.release()
+        for kind in reversed(list(self._spans)):
+            self.close(kind)
+        if self.run is not None:
+            self.enter("other")
+            self.run.close(status, error)
