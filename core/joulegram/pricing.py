@@ -258,7 +258,7 @@ class Pricer:
         figures = []
         peak_w = _peak_w(self._energy, start_ns, end_ns) if self._phase_energy else 0.0
         for name, curve in self._phase_energy.items():
-            duration_s = _seconds_in(self.trace.phase_s.get(name, Curve()), start_ns, end_ns)
+            duration_s = self._phase_time(name, start_ns, end_ns)
             value = _over(curve, start_ns, end_ns)
             if duration_s <= 0 and value <= 0:
                 continue
@@ -266,6 +266,13 @@ class Pricer:
             joules = self._phase_energy_in(value, duration_s, visits, energy, peak_w)
             figures.append(PhaseFigure(name, duration_s, joules, self._phase_carbon(curve, joules, start_ns, end_ns)))
         return {figure.name: figure for figure in sorted(figures, key=lambda f: -f.duration_s)}
+
+    def _phase_time(self, name: str, start_ns: int, end_ns: int) -> float:
+        """Seconds in a phase; those in none of the loop's are outside all of them, also before the loop began."""
+        spent = {phase: _seconds_in(curve, start_ns, end_ns) for phase, curve in self.trace.phase_s.items()}
+        if name != OTHER:
+            return spent.get(name, 0.0)
+        return max(0.0, seconds(start_ns, end_ns) - sum(s for phase, s in spent.items() if phase != OTHER))
 
     def _phase_energy_in(
         self, value: float, duration_s: float, visits: float, energy: Quantity, peak_w: float

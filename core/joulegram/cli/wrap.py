@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
 from joulegram.records import Status
 from joulegram.session.live import Run, start
+from joulegram.session.recorded import open_ledger
 from joulegram.units import show_duration, show_energy, show_mass
 
 _INTERRUPTED = (signal.SIGINT, signal.SIGTERM)
@@ -37,7 +39,8 @@ def track_command(command: Sequence[str], given: Mapping[str, Any]) -> int:
         return 127 if isinstance(error, FileNotFoundError) else 126
     run.attributes["exit_code"] = code
     run.close(_status(code), None if code == 0 else f"exit code {code}")
-    _say(run)
+    with suppress(Exception):  # a disk that took nothing has been told of already
+        _say(run)
     return code
 
 
@@ -68,7 +71,9 @@ def _status(code: int) -> Status:
 
 
 def _say(run: Run) -> None:
-    footprint = run.footprint()
+    if run.ledger is None:
+        return  # inert
+    footprint = open_ledger(run.ledger).run(run.id).footprint()  # with all that joined it
     energy, carbon = footprint.energy_j.value, footprint.carbon_g.value
     figures = [
         "energy missing" if energy is None else f"{show_energy(energy)} ({footprint.energy_j.method})",

@@ -115,6 +115,11 @@ class StoredRun:
         return next(status for status in _GRAVEST if status in found)
 
     @property
+    def zone(self) -> str | None:
+        """The grid zone: the root's, else the first that a recorder which joined it was given."""
+        return next((r.header.zone for r in self.recordings if r.header.zone), None)
+
+    @property
     def lineage(self) -> Lineage | None:
         """The run that this one continues, as any of its ranks knew it."""
         return next((r.content.lineage for r in self.recordings if r.content.lineage), None)
@@ -128,7 +133,7 @@ class StoredRun:
         """
         for sidecar in sorted(self.folder.glob(f"{PRICE_PREFIX}*.json"), reverse=True):
             return from_plain(PriceBook, json.loads(sidecar.read_text(encoding="utf-8")))
-        for recording in self.recordings:
+        for recording in sorted(self.recordings, key=lambda r: r.header.zone is None):
             if recording.content.book is not None:
                 return recording.content.book
         raise LookupError(f"run {self.header.run} holds no price")

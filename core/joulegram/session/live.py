@@ -438,10 +438,9 @@ def _begin(run: Run, name: str | None, separate: bool, run_id: str | None, rank:
     for kind, text in notes:
         run._recorder.note(kind, text)
     _LIVE.append(run)
+    run._recorder.edge(anchor.mono_ns, instantly=True)
     if header.joined_pid is not None:
         run._root = run.span("track", name or run.name, stage=run.stage, **run.attributes).open()
-    else:
-        run._recorder.edge(anchor.mono_ns, instantly=True)
     for variable, value in ((place.VARIABLE, place.announce(run.id, clock)), ("JOULEGRAM_LEDGER", str(run._ledger))):
         run._environment[variable] = os.environ.get(variable)
         os.environ[variable] = value

@@ -21,6 +21,9 @@ from joulegram.session import place
 from joulegram.session.document import describe, listed, run_part
 from joulegram.units import NS_PER_S
 
+_ORDINARY = frozenset({"start", "late"})
+"""Gaps that are no news while they are short: the bounds hold them, and coverage counts them."""
+
 
 @dataclass(frozen=True, eq=False)
 class RecordedSpan:
@@ -73,7 +76,7 @@ class RecordedRun:
         self.stored = stored
         header = stored.header
         self.id, self.name, self.project = header.run, header.name, header.project
-        self.stage, self.zone = header.stage, header.zone
+        self.stage, self.zone = header.stage, stored.zone
         self.enclosing_run = header.enclosing_run
         end = stored.root.content.end
         self.attributes: Mapping[str, Any] = {**header.attributes, **(end.attributes if end else {})}
@@ -176,7 +179,7 @@ class RecordedRun:
         for recording in self.stored.recordings:
             for gap in recording.content.gaps:
                 seconds = (gap.end_ns - gap.start_ns) / NS_PER_S
-                if seconds < 0.5 and gap.energy_known:
+                if seconds < (0.5 if gap.energy_known else 0.1) and gap.why in _ORDINARY:
                     continue
                 where = f"{recording.header.host}/{gap.channel}" if gap.channel else recording.header.host
                 at_s = (gap.start_ns - recording.header.start_ns) / NS_PER_S
