@@ -16,7 +16,7 @@ import numpy as np
 from joulegram.curves.curve import Curve, Steps, merge, price, weigh
 from joulegram.curves.phases import OTHER
 from joulegram.curves.sharing import RULE
-from joulegram.curves.trace import ChannelTrace, Trace, in_phase, seconds
+from joulegram.curves.trace import ChannelTrace, Trace, counted, in_phase, seconds
 from joulegram.quantities import Method, Quantity, total, weakest
 from joulegram.records import Accounting, Basis, IntensityKind, IntensityPoint, PriceBook, Pue, Signal
 from joulegram.units import J_PER_KWH, NS_PER_S
@@ -167,7 +167,10 @@ class Pricer:
 
     def footprint(self, start_ns: int, end_ns: int) -> Footprint:
         """What a span cost."""
-        figures = [_channel_figure(channel, start_ns, end_ns) for channel in self.trace.channels.values()]
+        figures = [
+            _channel_figure(channel, self._counted[name], start_ns, end_ns)
+            for name, channel in self.trace.channels.items()
+        ]
         energy = total(((f.id, f.energy_j) for f in figures), "no meter found a channel to count")
         carbon = tuple(self._carbon(tariff, energy, start_ns, end_ns) for tariff in self._tariffs.values())
         return Footprint(
@@ -208,8 +211,12 @@ class Pricer:
         return found
 
     @cached_property
+    def _counted(self) -> dict[str, Curve]:
+        return {name: counted(channel) for name, channel in self.trace.channels.items()}
+
+    @cached_property
     def _energy(self) -> Curve:
-        return merge([channel.run for channel in self.trace.channels.values()])
+        return merge(list(self._counted.values()))
 
     @cached_property
     def _phase_energy(self) -> dict[str, Curve]:
@@ -391,7 +398,7 @@ def _range(values: list[float]) -> str:
     return f"{least:g}" if least == greatest else f"{least:g} to {greatest:g}"
 
 
-def _channel_figure(trace: ChannelTrace, start_ns: int, end_ns: int) -> ChannelFigure:
+def _channel_figure(trace: ChannelTrace, run_j: Curve, start_ns: int, end_ns: int) -> ChannelFigure:
     """One channel's share and whole, with bounds from timing (its curve's knots) and gain (its device's accuracy)."""
     channel = trace.channel
     if not len(trace.node):
@@ -403,14 +410,17 @@ def _channel_figure(trace: ChannelTrace, start_ns: int, end_ns: int) -> ChannelF
     missing = tuple(_failures(trace, start_ns, end_ns))
     if hidden_j is None and not missing:
         missing = (f"{trace.id}: not read for {hidden_s:.3g} s",)
-    node = _bounded(trace.node, trace, start_ns, end_ns, hidden_j, asked_s, missing, channel.how)
+    node_j = _over(trace.node, start_ns, end_ns)
+    node = _bounded(node_j, trace.node, trace, start_ns, end_ns, hidden_j, asked_s, missing, channel.how)
     how = channel.how if channel.share == "exclusive" else f"{channel.how}; {RULE}"
-    run = _bounded(trace.run, trace, start_ns, end_ns, hidden_j, asked_s, missing, how)
+    value = _over(run_j, start_ns, end_ns)
+    run = _bounded(value, trace.run, trace, start_ns, end_ns, hidden_j, asked_s, missing, how)
     return ChannelFigure(trace.id, channel.kind, channel.method, _within_node(run, node, trace), node)
 
 
 def _bounded(
-    curve: Curve,
+    value: float,
+    sampled: Curve,
     trace: ChannelTrace,
     start_ns: int,
     end_ns: int,
@@ -420,8 +430,7 @@ def _bounded(
     how: str,
 ) -> Quantity:
     channel = trace.channel
-    value = _over(curve, start_ns, end_ns)
-    least, most = curve.bounds([start_ns], [end_ns])
+    least, most = sampled.bounds([start_ns], [end_ns])
     high: float | None = None
     if hidden_j is not None and not missing:
         high = float(most[0]) * channel.gain_high + hidden_j

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ def walked(taken: list[Mark], edges: list[int]) -> list[tuple[int, str, int, boo
     cursor = Cursor()
     for mark in taken:
         cursor.add(mark)
-    return [piece for start, end in zip(edges, edges[1:], strict=False) for piece in cursor.walk(start, end)]
+    return [piece for start, end in pairwise(edges) for piece in cursor.walk(start, end)]
 
 
 @given(marks, cuts)
@@ -48,7 +50,8 @@ def test_every_edge_of_a_span_shows_once_at_its_time(taken: list[Mark], edges: l
 
 
 def test_a_mark_at_the_end_of_an_interval_waits_for_the_next() -> None:
-    assert walked([(10, "data")], [0, 10, 20]) == [(10, OTHER, 10, False), (0, OTHER, 10, False), (10, "data", 20, False)]
+    pieces = [(10, OTHER, 10, False), (0, OTHER, 10, False), (10, "data", 20, False)]
+    assert walked([(10, "data")], [0, 10, 20]) == pieces
 
 
 def test_a_mark_that_came_too_late_for_its_interval_takes_effect_at_the_start_of_the_next() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -93,7 +95,7 @@ def test_over_a_suspend_durations_are_not_stretched() -> None:
 
 def test_time_asleep_is_counted_once_by_spans_that_tile() -> None:
     edges = [ns(t) for t in (100, 105, 112, 118, 120, 125, 140)]
-    parts = [SUSPENDED.slept_s(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [SUSPENDED.slept_s(a, b) for a, b in pairwise(edges)]
     assert sum(parts) == SUSPENDED.slept_s(edges[0], edges[-1]) == pytest.approx(50)
 
 

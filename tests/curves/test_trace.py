@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from joulegram.curves.curve import Curve
 from joulegram.curves.timeline import Timeline
-from joulegram.curves.trace import ChannelTrace, RecorderTrace, Trace, channel_trace, in_phase, together
+from joulegram.curves.trace import ChannelTrace, RecorderTrace, Trace, channel_trace, counted, in_phase, together
 from joulegram.records import Anchor, Channel, Gap, Header
 from joulegram.units import NS_PER_S
 
@@ -95,6 +96,16 @@ def test_what_only_a_shorter_record_has_is_taken_from_it() -> None:
     )
 
 
+def test_where_it_recorded_itself_the_recorder_that_is_asked_is_heard_first() -> None:
+    # Compressed, the longer record has no knot at the edge of the shorter one's span.
+    mine = recorder(GPU, Curve.of([2 * S, 5 * S, 8 * S], [0.0, 10.0, 60.0]))
+    longer = recorder(GPU, line(0, 10, 100))
+    joined = only(together([longer, mine], mine))
+    assert cost(joined.node, 2, 5) == pytest.approx(10)
+    assert cost(joined.node, 0, 2) == pytest.approx(20)
+    assert cost(only(together([longer, mine], longer)).node, 2, 5) == pytest.approx(30)
+
+
 records_of_one_counter = st.lists(st.tuples(st.integers(0, 100), st.integers(1, 60)), min_size=1, max_size=5)
 
 
@@ -106,10 +117,11 @@ def test_however_many_recorded_a_counter_and_in_which_order_it_is_counted_once(
     traces = [recorder(GPU, truth.within(start * S, (start + length) * S)) for start, length in intervals]
     seen = {second for start, length in intervals for second in range(start, start + length)}
     expected = sum(cost(truth, second, second + 1) for second in seen)
-    joined = only(together(traces))
+    reference = traces[0]
+    joined = only(together(traces, reference))
     assert joined.node.total == pytest.approx(expected)
     random.shuffle(traces)  # type: ignore[attr-defined]
-    other = only(together(traces))
+    other = only(together(traces, reference))
     assert np.array_equal(joined.node.times_ns, other.node.times_ns)
     assert np.array_equal(joined.run.values, other.run.values)
 
@@ -243,6 +255,38 @@ def test_a_newest_sample_that_is_not_settled_shows_and_does_not_count_as_settled
     assert cost(trace.covered_s, 0, 7) == pytest.approx(6)
 
 
+def test_the_phases_of_a_newest_sample_go_by_the_time_in_each_and_sum_to_the_run() -> None:
+    curves = {
+        "node gpu:A": line(0, 5, 50),
+        "run gpu:A": line(0, 5, 50),
+        "phase other gpu:A": line(0, 2, 20),
+        "phase data gpu:A": line(2, 5, 30),
+        "phase_s other": line(0, 2, 2),
+        "phase_s data": Curve.of([2 * S, 5 * S, 5 * S + S // 4], [0.0, 3.0, 3.25]),
+        "phase_s forward": Curve.of([5 * S + S // 4, 6 * S], [0.0, 0.75]),
+    }
+    trace = channel_trace("a/gpu:A", GPU, curves, (), 0, 7 * S, ahead=(6 * S, 90.0, 90.0))
+    assert {name: curve.total for name, curve in trace.phases.items()} == pytest.approx(
+        {"other": 20, "data": 40, "forward": 30}
+    )
+    assert counted(trace).total == pytest.approx(trace.run.total)
+
+
+def test_the_phases_of_a_newest_sample_are_other_where_no_time_is_known() -> None:
+    curves = {"node gpu:A": line(0, 5, 50), "run gpu:A": line(0, 5, 50), "phase other gpu:A": line(0, 5, 50)}
+    trace = channel_trace("a/gpu:A", GPU, curves, (), 0, 7 * S, ahead=(6 * S, 60.0, 60.0))
+    assert trace.phases["other"].total == 60
+
+
+def test_a_channel_counts_the_sum_of_its_phases_so_that_they_sum_to_it_at_every_moment() -> None:
+    # Each was compressed on its own: between the edges of spans they differ a little.
+    phases = {"other": Curve.of([0, 4 * S, 10 * S], [0, 41.0, 60.0]), "data": Curve.of([4 * S, 10 * S], [0, 40.0])}
+    channel = only(together([recorder(GPU, line(0, 10, 100), phases=phases)]))
+    assert cost(counted(channel), 0, 4) == 41
+    assert cost(counted(channel), 0, 10) == channel.run.total == 100
+    assert counted(replace(channel, phases={})) is channel.run
+
+
 # -- several clocks -------------------------------------------------------------------------------------------------
 
 
@@ -265,9 +309,7 @@ def test_channels_of_two_hosts_are_put_on_one_clock_by_the_wall() -> None:
 def test_a_second_boot_of_the_same_host_comes_after_the_first_and_both_count() -> None:
     before = recorder(GPU, line(5000, 5010, 100), head=header(boot="1", start_ns=5000 * S))
     # The machine came up again a minute later, its monotonic clock at 20 s.
-    after = recorder(
-        GPU, line(20, 30, 70), head=header(boot="2", start_ns=20 * S, wall_ns=EPOCH_NS + 60 * S)
-    )
+    after = recorder(GPU, line(20, 30, 70), head=header(boot="2", start_ns=20 * S, wall_ns=EPOCH_NS + 60 * S))
     joined = together([before, after])
     assert not before.same_clock(after)
     channel = only(joined)

@@ -171,20 +171,25 @@ def _union(sorted_ns: Sequence[Times]) -> Times:
     return np.asarray(times[np.append(True, times[1:] != times[:-1])], np.int64)
 
 
-def turns(curves: Sequence[Curve]) -> list[list[Stretch]]:
+def turns(curves: Sequence[Curve], first: int | None = None) -> list[list[Stretch]]:
     """Who is heard where several recorded the same counter: each moment belongs to the longest record that has it.
+
+    Args:
+        curves: the records.
+        first: which of them comes before longer ones; none of them by default.
 
     Returns:
         For each curve, in the order of `curves`, its stretches; those of different curves do not overlap.
     """
 
-    def length(index: int) -> tuple[int, int, bytes]:  # in the end by content, so that the order does not matter
+    def rank(index: int) -> tuple[bool, int, int, bytes]:  # in the end by content, so that the order does not matter
         curve = curves[index]
-        return curve.end_ns - curve.start_ns, curve.start_ns, curve.times_ns.tobytes() + curve.values.tobytes()
+        content = curve.times_ns.tobytes() + curve.values.tobytes()
+        return index == first, curve.end_ns - curve.start_ns, curve.start_ns, content
 
     heard: list[list[Stretch]] = [[] for _ in curves]
     taken: list[Stretch] = []
-    for index in sorted(range(len(curves)), key=length, reverse=True):
+    for index in sorted(range(len(curves)), key=rank, reverse=True):
         curve = curves[index]
         heard[index] = without(curve.start_ns, curve.end_ns, taken)
         taken.append((curve.start_ns, curve.end_ns))

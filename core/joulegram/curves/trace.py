@@ -137,7 +137,10 @@ def together(recorders: Sequence[RecorderTrace], reference: RecorderTrace | None
         reference: whose clock is used, and whose loop if it has phases; the first by default.
     """
     reference = reference or recorders[0]
-    placed = [recorder.on_clock_of(reference) for recorder in recorders]
+    # What a recorder sampled after its own end is not the run's, although the run may go on elsewhere.
+    own = recorders if len(recorders) == 1 else [_its_own(recorder) for recorder in recorders]
+    reference = own[list(recorders).index(reference)]
+    placed = [recorder.on_clock_of(reference) for recorder in own]
     by_id: dict[str, list[ChannelTrace]] = {}
     for recorder in placed:
         for name, trace in recorder.channels.items():
@@ -146,7 +149,7 @@ def together(recorders: Sequence[RecorderTrace], reference: RecorderTrace | None
     loop = next((recorder for recorder in (reference, *placed) if recorder.phase_s), reference)
     return Trace(
         timeline=reference.timeline,
-        channels={name: _joined(traces) for name, traces in sorted(by_id.items())},
+        channels={name: _joined(traces, reference.channels.get(name)) for name, traces in sorted(by_id.items())},
         phase_s=loop.phase_s,
         phase_n=loop.phase_n,
         start_ns=min(recorder.start_ns for recorder in placed),
@@ -154,10 +157,29 @@ def together(recorders: Sequence[RecorderTrace], reference: RecorderTrace | None
     )
 
 
-def _joined(traces: Sequence[ChannelTrace]) -> ChannelTrace:
+def _its_own(recorder: RecorderTrace) -> RecorderTrace:
+    start_ns, end_ns = recorder.start_ns, recorder.end_ns
+
+    def cut(curve: Curve) -> Curve:
+        return curve.within(start_ns, end_ns) if len(curve) and curve.end_ns > end_ns else curve
+
+    channels = {
+        name: replace(
+            trace,
+            node=cut(trace.node),
+            run=cut(trace.run),
+            phases={phase: cut(curve) for phase, curve in trace.phases.items()},
+        )
+        for name, trace in recorder.channels.items()
+    }
+    return replace(recorder, channels=channels)
+
+
+def _joined(traces: Sequence[ChannelTrace], own: ChannelTrace | None) -> ChannelTrace:
     if len(traces) == 1:
         return traces[0]
-    heard = turns([trace.node for trace in traces])
+    # The reference's own record comes first: it has knots at the edges of the spans that will be asked for.
+    heard = turns([trace.node for trace in traces], next((n for n, trace in enumerate(traces) if trace is own), None))
 
     def one(curves: Iterable[Curve]) -> Curve:
         """One record of the device out of each trace's, each moment from the one that is heard."""
@@ -212,6 +234,14 @@ def in_phase(trace: ChannelTrace, phase: str) -> Curve:
     return trace.run if phase == OTHER else Curve()
 
 
+def counted(trace: ChannelTrace) -> Curve:
+    """Joules of this run's share: of all phases, where there are any, so that they sum to it at every moment.
+
+    At the edges of its recorder's spans this is `run` itself; elsewhere each was compressed on its own.
+    """
+    return merge(list(trace.phases.values())) if trace.phases else trace.run
+
+
 def channel_trace(
     identity: str,
     channel: Channel,
@@ -234,27 +264,50 @@ def channel_trace(
     """
     gaps = tuple(gaps)
     node, run = curves.get(f"node {channel.id}", Curve()), curves.get(f"run {channel.id}", Curve())
-    settled_ns = run.end_ns
-    if ahead is not None:
-        node, run = node.extended(ahead[0], ahead[1]), run.extended(ahead[0], ahead[2])
-    last_ns = min(end_ns, run.end_ns) if len(run) else start_ns
     suffix = f" {channel.id}"
+    phases = {
+        name.removeprefix("phase ").removesuffix(suffix): curve
+        for name, curve in curves.items()
+        if name.startswith("phase ") and name.endswith(suffix)
+    }
+    settled_ns = run.end_ns
+    if ahead is not None and len(run):
+        ahead_ns, node_j, run_j = ahead
+        if phases:
+            phases = _ahead(phases, curves, run_j - float(run.values[-1]), settled_ns, ahead_ns)
+        node, run = node.extended(ahead_ns, node_j), run.extended(ahead_ns, run_j)
+    last_ns = min(end_ns, run.end_ns) if len(run) else start_ns
     return ChannelTrace(
         id=identity,
         channel=channel,
         node=node,
         run=run,
-        phases={
-            name.removeprefix("phase ").removesuffix(suffix): curve
-            for name, curve in curves.items()
-            if name.startswith("phase ") and name.endswith(suffix)
-        },
+        phases=phases,
         covered_s=elapsed(without(start_ns, last_ns, [(gap.start_ns, gap.end_ns) for gap in gaps])),
         known_s=elapsed(without(start_ns, last_ns, [(g.start_ns, g.end_ns) for g in gaps if not g.energy_known])),
         asked_s=elapsed([(start_ns, end_ns)]),
         settled_ns=settled_ns,
         gaps=gaps,
     )
+
+
+def _ahead(
+    phases: Mapping[str, Curve], curves: Mapping[str, Curve], joules: float, since_ns: int, until_ns: int
+) -> dict[str, Curve]:
+    """The phases with the joules of a newest stretch (ns), split by the time in each as far as that is known."""
+    spent_s = {
+        name.removeprefix("phase_s "): float(curve.over([since_ns], [until_ns])[0])
+        for name, curve in curves.items()
+        if name.startswith("phase_s ")
+    }
+    total_s = sum(spent_s.values())
+    parts = {phase: spent / total_s for phase, spent in spent_s.items() if spent > 0} or {OTHER: 1.0}
+    level = Curve.of([since_ns], [0.0])
+    known = {phase: phases.get(phase, level) for phase in (*phases, *parts)}
+    return {
+        phase: curve.extended(until_ns, float(curve.values[-1]) + parts.get(phase, 0.0) * joules)
+        for phase, curve in known.items()
+    }
 
 
 def _either(curves: Iterable[Curve]) -> Curve:

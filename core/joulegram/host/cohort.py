@@ -1,18 +1,21 @@
 """Which processes of this host record the same run: its ranks and the children that joined it.
 
 Each recorder keeps one small file in a folder of the run under the host's runtime directory, so that no rank counts
-another's CPU time or reserved cores as its own. The file's name says who; its content, written on leaving, how much
-CPU time that one has accounted for itself.
+another's CPU time or reserved cores as its own: what one accounts for itself begins with its joining and ends with its
+leaving, and both are in its file.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from joulegram.host.processes import process_started
+from joulegram.host.processes import affinity, ancestors, process_started
 
 
 def runtime_folder() -> Path:
@@ -24,6 +27,36 @@ def runtime_folder() -> Path:
     return Path(tempfile.gettempdir()) / f"joulegram-{user}"
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A recorder of a run, as its fellow recorders on this host see it.
+
+    Args:
+        pid: its process.
+        started: when that started, as its system tells it.
+        ancestors: pids above it, its parent first.
+        cpus: CPUs that it may run on.
+        joined_ns: since when it records (monotonic ns).
+        joined_s: CPU time (s) that its process tree had used by then.
+        left_ns: when it stopped; None while it records.
+        left_s: CPU time (s) that its process tree had used by then.
+    """
+
+    pid: int
+    started: str
+    ancestors: tuple[int, ...]
+    cpus: tuple[int, ...]
+    joined_ns: int
+    joined_s: float
+    left_ns: int | None = None
+    left_s: float | None = None
+
+    @property
+    def lives(self) -> bool:
+        """Whether its process still runs."""
+        return process_started(self.pid) == self.started
+
+
 class Cohort:
     """The recorders of one run on this host.
 
@@ -32,37 +65,47 @@ class Cohort:
 
     def __init__(self, run_id: str, folder: Path | None = None) -> None:
         self._folder = (folder or runtime_folder()) / run_id
-        self._mine = self._folder / f"{os.getpid()}-{process_started(os.getpid())}"
-        with contextlib.suppress(OSError):
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._mine.touch()
+        self._me: Member | None = None
 
-    def others(self) -> dict[int, float | None]:
-        """Pid → CPU seconds at its end (s) for one that left, None for one that still records."""
-        found: dict[int, float | None] = {}
+    def join(self, now_ns: int, tree_s: float) -> None:
+        """Says that this process records from now on, and what its tree's CPU time (s) was before."""
+        pid = os.getpid()
+        cpus = tuple(sorted(affinity(0)))
+        self._me = Member(pid, str(process_started(pid)), ancestors(pid), cpus, now_ns, tree_s)
+        self._write(self._me)
+
+    def leave(self, now_ns: int, tree_s: float) -> None:
+        """Says that this process records no longer, and what its tree's CPU time (s) is now."""
+        if self._me is None:
+            return
+        self._write(replace(self._me, left_ns=now_ns, left_s=tree_s))
+        if all(other.left_ns is not None or not other.lives for other in self.others().values()):
+            self._remove()
+
+    def others(self) -> Mapping[int, Member]:
+        """The run's other recorders on this host by pid, those that left included."""
+        found: dict[int, Member] = {}
         with contextlib.suppress(OSError):
-            for entry in os.listdir(self._folder):
-                pid, _, started = entry.partition("-")
-                if entry == self._mine.name or not pid.isdigit():
-                    continue
-                final_s = self._final_s(entry)
-                if final_s is not None or process_started(int(pid)) == started:
-                    found[int(pid)] = final_s
+            for path in self._folder.glob("*.json"):
+                with contextlib.suppress(OSError, ValueError, TypeError):
+                    values = json.loads(path.read_bytes())
+                    member = Member(
+                        **{**values, "ancestors": tuple(values["ancestors"]), "cpus": tuple(values["cpus"])}
+                    )
+                    if self._me is None or (member.pid, member.started) != (self._me.pid, self._me.started):
+                        found[member.pid] = member
         return found
 
-    def _final_s(self, entry: str) -> float | None:
-        with contextlib.suppress(OSError, ValueError):
-            return float((self._folder / entry).read_text())
-        return None
-
-    def leave(self, tree_s: float) -> None:
-        """Says how much CPU time (s) this process's whole tree had used when its recording stopped."""
+    def _write(self, member: Member) -> None:
+        path = self._folder / f"{member.pid}-{member.started}.json"
         with contextlib.suppress(OSError):
-            self._mine.write_text(repr(tree_s))
-            if all(final_s is not None for final_s in self.others().values()):
-                self._remove()
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            temporary = path.with_suffix(".new")
+            temporary.write_text(json.dumps(asdict(member)))
+            temporary.replace(path)
 
     def _remove(self) -> None:
-        for entry in os.listdir(self._folder):
-            (self._folder / entry).unlink(missing_ok=True)
-        self._folder.rmdir()
+        with contextlib.suppress(OSError):
+            for path in self._folder.iterdir():
+                path.unlink(missing_ok=True)
+            self._folder.rmdir()

@@ -9,7 +9,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,23 @@ def process_started(pid: int) -> str | None:
         return f"{psutil.Process(pid).create_time():.2f}"
     except Exception:  # gone, or not ours to see: psutil's own exceptions are not importable before it is
         return None
+
+
+def ancestors(pid: int) -> tuple[int, ...]:
+    """Pids above a process, its parent first."""
+    found: list[int] = []
+    with contextlib.suppress(Exception):  # one of them may leave meanwhile
+        while (pid := _parent(pid)) > 0 and pid not in found:
+            found.append(pid)
+    return tuple(found)
+
+
+def _parent(pid: int) -> int:
+    if LINUX:
+        return int(_stat_fields(pid)[1])
+    import psutil
+
+    return int(psutil.Process(pid).ppid())
 
 
 def affinity(pid: int) -> frozenset[int]:
@@ -104,33 +121,32 @@ class NodeTimes:
 class ProcessTree:
     """CPU seconds of this process and all its descendants, those that came and went included.
 
-    A descendant that left without being waited for, or that moved to another parent, keeps what it had used: the sum
-    never falls. Subtrees in `others` (processes that record their own share of the run) are taken out.
+    A descendant that left without being waited for, or that moved to another parent, keeps what it had used: neither
+    sum ever falls. Owned by one thread, the sampler's.
 
-    Owned by one thread, the sampler's.
+    Attributes:
+        total_s: of the whole tree, at the last look.
     """
 
     root: int = field(default_factory=os.getpid)
     total_s: float = 0.0
-    """CPU seconds of the whole tree, the subtrees of others included, at the last look."""
-    _seen_others: dict[int, float] = field(default_factory=dict)
-    _highest_s: float = 0.0
+    _subtrees_s: dict[int, float] = field(default_factory=dict)
 
-    def own_s(self, others: dict[int, float | None]) -> float:
-        """CPU seconds of the tree without the subtrees of `others`.
+    def look(self, subtrees: Iterable[int] = ()) -> Mapping[int, float]:
+        """Looks at the tree now.
 
         Args:
-            others: pid → CPU seconds at its end for a process that has stopped recording, None for one that goes on.
+            subtrees: pids of descendants whose own trees are wanted.
+
+        Returns:
+            CPU seconds of each wanted subtree; of one that is gone, as it was last seen.
         """
         usage = _tree_usage(self.root)
         self.total_s = max(self.total_s, sum(usage.cpu_s.values()))
-        for pid, final_s in others.items():
-            if pid in usage.cpu_s and not any(ancestor in others for ancestor in usage.ancestors(pid)):
-                self._seen_others[pid] = usage.subtree_s(pid)
-            if final_s is not None and pid in self._seen_others:
-                self._seen_others[pid] = final_s
-        self._highest_s = max(self._highest_s, self.total_s - sum(self._seen_others.values()))
-        return self._highest_s
+        for pid in subtrees:
+            if pid in usage.cpu_s:
+                self._subtrees_s[pid] = max(self._subtrees_s.get(pid, 0.0), usage.subtree_s(pid))
+        return self._subtrees_s
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from joulegram.curves.curve import Curve
@@ -32,14 +32,18 @@ class JournalContent:
         header: who recorded.
         records: everything but knots, heartbeats and superseded spans, in order.
         curves: cumulative curves by name, the last sample taken included.
-        last: the last anchor seen.
+        anchors: the clocks, read together from time to time, in order; at least once.
     """
 
     header: Header
     records: list[Record]
     curves: Mapping[str, Curve]
-    last: Anchor
-    anchors: list[Anchor] = field(default_factory=list)
+    anchors: list[Anchor]
+
+    @property
+    def last(self) -> Anchor:
+        """The last sign of life."""
+        return self.anchors[-1]
 
     @property
     def end(self) -> End | None:
@@ -111,7 +115,8 @@ def content_of(records: Iterable[Record]) -> JournalContent | None:
                 kept[len(kept) if isinstance(record, PriceBook | Lineage | End) else record.to_line()] = record
     if header is None:
         return None
-    return JournalContent(header, list(kept.values()), _curves(pieces, tips), anchors[-1], anchors)
+    in_time = sorted(set(anchors), key=lambda anchor: anchor.mono_ns)
+    return JournalContent(header, list(kept.values()), _curves(pieces, tips), in_time)
 
 
 def _take_knots(

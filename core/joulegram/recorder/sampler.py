@@ -148,7 +148,7 @@ class Sampler:
             if meter_log.alive and not meter_log.stuck:
                 meter_log.meter.close()
         if self.shares is not None:
-            self.shares.close()
+            self.shares.close(self._clock.monotonic_ns())
 
     # -- called by the keeper's thread --------------------------------------------------------------------------
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from joulegram.curves.door import GrowingCurve
 from joulegram.curves.sharing import Share, cpu_fraction, reserved_fraction
-from joulegram.host.cohort import Cohort
+from joulegram.host.cohort import Cohort, Member
 from joulegram.host.processes import NodeTimes, ProcessTree, affinity, cgroup_quota, cpu_count
 from joulegram.units import NS_PER_S
 
@@ -45,8 +47,9 @@ class ShareLog:
         """Starts the log with its first look."""
         log = cls(cohort, ProcessTree(), NodeTimes(), GrowingCurve(), GrowingCurve(), GrowingCurve())
         log._quota = cgroup_quota()
-        log._last_ns, log._busy_start_s = now_ns, log.node.busy_s()
-        log._own_start_s = log.tree.own_s(cohort.others())
+        log.tree.look()
+        log._last_ns, log._busy_start_s, log._own_start_s = now_ns, log.node.busy_s(), log.tree.total_s
+        cohort.join(now_ns, log.tree.total_s)
         for curve in (log.busy_s, log.own_s, log.reserved_s):
             curve.add(now_ns, 0.0, 0.0)
         return log
@@ -55,16 +58,14 @@ class ShareLog:
         """The share since the look before, and when the next look is due."""
         started_s = time.thread_time()
         others = self.cohort.others()
-        busy_s = self.node.busy_s() - self._busy_start_s
-        own_s = max(self.tree.own_s(others) - self._own_start_s, self._tip(self.own_s))
+        busy_s = max(self.node.busy_s() - self._busy_start_s, self._tip(self.busy_s))
+        own_s = max(self._own_s(others), self._tip(self.own_s))
         share = Share(
-            reserved=reserved_fraction(
-                affinity(0), (affinity(pid) for pid, final in others.items() if final is None), self._quota, cpu_count()
-            ),
+            reserved=self._reserved(others, self._last_ns, now_ns),
             cpu=cpu_fraction(own_s - self._tip(self.own_s), busy_s - self._tip(self.busy_s)),
         )
         elapsed_s = (now_ns - self._last_ns) / NS_PER_S
-        self.busy_s.add(now_ns, max(busy_s, self._tip(self.busy_s)), EPSILON_CORE_S)
+        self.busy_s.add(now_ns, busy_s, EPSILON_CORE_S)
         self.own_s.add(now_ns, own_s, EPSILON_CORE_S)
         self.reserved_s.add(now_ns, self._tip(self.reserved_s) + share.reserved * elapsed_s, EPSILON_CORE_S)
         self._last_ns = now_ns
@@ -73,10 +74,43 @@ class ShareLog:
         self.due_ns = max(now_ns + PERIOD_NS, self.affordable_ns)
         return share
 
-    def close(self) -> None:
-        """Tells the run's other recorders what this one accounted for."""
-        self.cohort.leave(self.tree.total_s)
+    def close(self, now_ns: int) -> None:
+        """Tells the run's other recorders that this one stops, and what it accounted for."""
+        self.tree.look()
+        self.cohort.leave(now_ns, self.tree.total_s)
         self.node.close()
+
+    def _own_s(self, others: Mapping[int, Member]) -> float:
+        """CPU time since the start (s) of this process's tree, without what other recorders in it account for."""
+        inside = {pid: other for pid, other in others.items() if self.tree.root in other.ancestors}
+        topmost = {pid: other for pid, other in inside.items() if not any(above in inside for above in other.ancestors)}
+        seen_s = self.tree.look(topmost)
+        theirs_s = 0.0
+        for pid, other in topmost.items():
+            until_s = other.left_s if other.left_s is not None else seen_s.get(pid, other.joined_s)
+            theirs_s += max(0.0, until_s - max(other.joined_s, 0.0))
+        return self.tree.total_s - self._own_start_s - theirs_s
+
+    def _reserved(self, others: Mapping[int, Member], start_ns: int, end_ns: int) -> float:
+        """This recorder's part of the node's cores over a stretch of time in which others may have come and gone."""
+        mine = affinity(0)
+        stays = [
+            (o, max(o.joined_ns, start_ns), end_ns if o.left_ns is None else min(o.left_ns, end_ns))
+            for o in others.values()
+            if o.left_ns is not None or o.lives
+        ]
+        edges = sorted({start_ns, end_ns, *(edge for _, *stay in stays for edge in stay if start_ns < edge < end_ns)})
+        weighed = 0.0
+        for since_ns, until_ns in pairwise(edges):
+            present = [
+                frozenset(o.cpus) for o, came_ns, went_ns in stays if came_ns <= since_ns and went_ns >= until_ns
+            ]
+            weighed += (until_ns - since_ns) * reserved_fraction(mine, present, self._quota, cpu_count())
+        return (
+            weighed / (end_ns - start_ns)
+            if end_ns > start_ns
+            else reserved_fraction(mine, (), self._quota, cpu_count())
+        )
 
     @staticmethod
     def _tip(curve: GrowingCurve) -> float:
