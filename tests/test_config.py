@@ -224,7 +224,8 @@ def test_a_project_may_keep_its_runs_in_its_own_folder(world: World) -> None:
 
 def test_options_of_one_feed_from_several_places_are_laid_over_each_other(world: World) -> None:
     user = '[feeds.watttime]\nuser = "me"\npassword = "old"\n[feeds.other]\nkey = "k"'
-    settings = load({"feeds": {"new": {"x": 1}}}, world(user, FEEDS_WATTTIME_PASSWORD="fresh", FEEDS_WATTTIME_BASE_URL="u"))
+    folder = world(user, FEEDS_WATTTIME_PASSWORD="fresh", FEEDS_WATTTIME_BASE_URL="u")
+    settings = load({"feeds": {"new": {"x": 1}}}, folder)
     assert settings.feeds == {
         "watttime": {"user": "me", "password": "fresh", "base_url": "u"},
         "other": {"key": "k"},

@@ -158,6 +158,8 @@ class Knots(Record):
             ``run CHANNEL`` (J), ``phase PHASE CHANNEL`` (J), ``phase_s PHASE`` (s), ``busy_s``, ``own_s`` and
             ``reserved_s`` (core-seconds).
         tips: curve name → (time, value) of the last sample taken; superseded by later lines.
+        until_ns: how far (ns after `base_ns`) every curve that this line does not name, and that has a tip, has gone on
+            along the straight from its last knot through its last tip, within the ε of its compression.
     """
 
     tag: ClassVar[str] = "knots"
@@ -165,6 +167,7 @@ class Knots(Record):
     base_ns: int
     curves: Mapping[str, tuple[list[int], list[float]]]
     tips: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    until_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

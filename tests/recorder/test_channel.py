@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from math import inf, nan
 
 import numpy as np
@@ -184,9 +185,7 @@ def test_a_sample_older_than_the_last_is_not_taken() -> None:
 
 
 @given(
-    st.lists(
-        st.tuples(st.integers(0, 3 * S), st.one_of(st.floats(0, 100), st.just(nan), st.just(-1.0))), max_size=40
-    )
+    st.lists(st.tuples(st.integers(0, 3 * S), st.one_of(st.floats(0, 100), st.just(nan), st.just(-1.0))), max_size=40)
 )
 def test_whatever_comes_curves_never_fall_and_gaps_are_in_order(samples: list[tuple[int, float]]) -> None:
     channel_log, time_ns, raw = log(WRAPPING), 0, 0.0
@@ -316,7 +315,7 @@ def test_compression_enters_no_figure_of_a_span(recording: tuple[Curve, list[tup
     edges = [time_ns for time_ns, phase in marks if phase is None]
     for kept in (curve(channel_log.node), curve(channel_log.run)):
         assert kept.at(edges) == pytest.approx(counter.at(edges), rel=1e-12, abs=1e-9)
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             assert np.array(kept.bounds(start, end)) == pytest.approx(np.array(counter.bounds(start, end)), abs=1e-6)
 
 

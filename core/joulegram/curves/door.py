@@ -20,9 +20,10 @@ class GrowingCurve:
         times_ns: times of the knots (ns).
         values: values at the knots.
         tip: the last sample (ns, value), knot or not; None before the first.
+        epsilon: how far the straight piece may pass from the tip.
     """
 
-    __slots__ = ("_hi", "_lo", "_t0", "_v0", "flushed", "times_ns", "tip", "values")
+    __slots__ = ("_hi", "_lo", "_t0", "_v0", "epsilon", "flushed", "times_ns", "tip", "told", "values")
 
     def __init__(self) -> None:
         self._t0, self._v0 = 0, 0.0
@@ -32,6 +33,9 @@ class GrowingCurve:
         self.tip: tuple[int, float] | None = None
         self.flushed = 0
         """How many knots have been handed over for writing; the writer's mark."""
+        self.told: tuple[int, float] | None = None
+        """The last tip that was handed over for writing; the writer's mark."""
+        self.epsilon = 0.0
 
     def add(self, time_ns: int, value: float, epsilon: float) -> None:
         """Takes a sample, later and not lower than the one before.
@@ -47,7 +51,7 @@ class GrowingCurve:
             return
         if not self._reaches(time_ns, value):
             self._knot()
-        self.tip = (time_ns, value)
+        self.tip, self.epsilon = (time_ns, value), epsilon
         dt = time_ns - self._t0
         if dt > 0:
             self._hi = min(self._hi, (value + epsilon - self._v0) / dt)
@@ -66,7 +70,7 @@ class GrowingCurve:
     def copy(self) -> GrowingCurve:
         """The same curve, growing on its own; nothing of it counts as written."""
         twin = GrowingCurve()
-        twin.times_ns, twin.values, twin.tip = self.times_ns[:], self.values[:], self.tip
+        twin.times_ns, twin.values, twin.tip, twin.epsilon = self.times_ns[:], self.values[:], self.tip, self.epsilon
         if self.tip is not None:
             twin._t0, twin._v0, twin._lo, twin._hi = self._t0, self._v0, self._lo, self._hi
         return twin

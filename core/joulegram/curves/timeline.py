@@ -58,7 +58,8 @@ class Timeline:
         """Seconds between two monotonic moments that the machine was suspended for."""
         slept = 0
         for before, after in zip(self.anchors, self.anchors[1:], strict=False):
-            if before.boot_ns is not None and after.boot_ns is not None and start_ns < after.mono_ns <= end_ns:
+            # Asleep from the first moment on: the clocks are looked at after a run's end, and before what follows it.
+            if before.boot_ns is not None and after.boot_ns is not None and start_ns <= before.mono_ns < end_ns:
                 lag = (after.boot_ns - before.boot_ns) - (after.mono_ns - before.mono_ns)
                 slept += lag if lag > JUMP_NS else 0
         return slept / NS_PER_S

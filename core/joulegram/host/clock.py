@@ -38,6 +38,15 @@ class Clock:
         return Anchor(mono_ns, boot_ns, time.time_ns())
 
 
+def drift_ns(before: Anchor, after: Anchor) -> int:
+    """How far another clock ran apart from the monotonic one between two anchors (ns): the farther of the two."""
+    awake_ns = after.mono_ns - before.mono_ns
+    slept_ns = 0
+    if before.boot_ns is not None and after.boot_ns is not None:
+        slept_ns = after.boot_ns - before.boot_ns - awake_ns
+    return max(abs(slept_ns), abs(after.wall_ns - before.wall_ns - awake_ns))
+
+
 def _host_name() -> str:
     if hasattr(os, "uname"):
         return os.uname().nodename

@@ -13,31 +13,44 @@ from contextlib import contextmanager
 
 FORK_WAIT_S = 2.0
 
-_importing = threading.Lock()
+
+class _Imports:
+    """The background threads that import right now. They do not wait for each other: one may be stuck."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.count = 0
+
+    def add(self, number: int) -> None:
+        with self.changed:
+            self.count += number
+            self.changed.notify_all()
+
+    def hold_off(self) -> None:
+        """Waits until there are none, or long enough; none begins before `go_on`."""
+        self.changed.acquire()
+        self.changed.wait_for(lambda: self.count == 0, FORK_WAIT_S)
+
+    def go_on(self) -> None:
+        self.changed.release()
+
+    def forget(self) -> None:
+        """In a fork's child there are no other threads, and the lock is its parent's."""
+        self.changed, self.count = threading.Condition(), 0
+
+
+_imports = _Imports()
 
 
 @contextmanager
 def importing() -> Iterator[None]:
     """Holds off forks of this process while a background thread imports."""
-    with _importing:
+    _imports.add(1)
+    try:
         yield
-
-
-class _Fork:
-    """What the thread that forks holds across the fork."""
-
-    held = False
-
-
-def _before() -> None:
-    _Fork.held = _importing.acquire(timeout=FORK_WAIT_S)
-
-
-def _after() -> None:
-    if _Fork.held:
-        _Fork.held = False
-        _importing.release()
+    finally:
+        _imports.add(-1)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after)
+    os.register_at_fork(before=_imports.hold_off, after_in_parent=_imports.go_on, after_in_child=_imports.forget)

@@ -97,6 +97,7 @@ def content_of(records: Iterable[Record]) -> JournalContent | None:
     kept: dict[object, Record] = {}
     pieces: dict[str, tuple[list[int], list[float]]] = {}
     tips: dict[str, tuple[int, float]] = {}
+    reached: dict[str, int] = {}
     anchors: list[Anchor] = []
     for record in records:
         match record:
@@ -104,7 +105,7 @@ def content_of(records: Iterable[Record]) -> JournalContent | None:
                 header = header or record
                 anchors.append(record.anchor)
             case Knots():
-                _take_knots(record, pieces, tips)
+                _take_knots(record, pieces, tips, reached)
             case Heartbeat():
                 anchors.append(record.anchor)
             case SpanRecord():
@@ -115,29 +116,39 @@ def content_of(records: Iterable[Record]) -> JournalContent | None:
                 kept[len(kept) if isinstance(record, PriceBook | Lineage | End) else record.to_line()] = record
     if header is None:
         return None
-    in_time = sorted(set(anchors), key=lambda anchor: anchor.mono_ns)
-    return JournalContent(header, list(kept.values()), _curves(pieces, tips), in_time)
+    in_time = sorted(set(anchors), key=lambda anchor: (anchor.mono_ns, anchor.wall_ns))
+    return JournalContent(header, list(kept.values()), _curves(pieces, tips, reached), in_time)
 
 
 def _take_knots(
-    record: Knots, pieces: dict[str, tuple[list[int], list[float]]], tips: dict[str, tuple[int, float]]
+    record: Knots,
+    pieces: dict[str, tuple[list[int], list[float]]],
+    tips: dict[str, tuple[int, float]],
+    reached: dict[str, int],
 ) -> None:
+    if record.until_ns is not None:
+        reached.update(dict.fromkeys(tips, record.base_ns + record.until_ns))
     for name, (times, values) in record.curves.items():
         known_times, known_values = pieces.setdefault(name, ([], []))
         known_times.extend(time_ns + record.base_ns for time_ns in times)
         known_values.extend(values)
     for name, (time_ns, value) in record.tips.items():
         tips[name] = (time_ns + record.base_ns, value)
+        reached.pop(name, None)
 
 
 def _curves(
-    pieces: Mapping[str, tuple[list[int], list[float]]], tips: Mapping[str, tuple[int, float]]
+    pieces: Mapping[str, tuple[list[int], list[float]]],
+    tips: Mapping[str, tuple[int, float]],
+    reached: Mapping[str, int],
 ) -> dict[str, Curve]:
+    """Curves from their knots; each ends at its last tip, or where it had gone on to from there in a straight line."""
     curves = {}
     for name, (times, values) in pieces.items():
         tip = tips.get(name)
         if tip is not None and times and tip[0] > times[-1]:
-            times.append(tip[0])
-            values.append(tip[1])
+            end_ns = max(tip[0], reached.get(name, tip[0]))
+            values.append(tip[1] + (tip[1] - values[-1]) * ((end_ns - tip[0]) / (tip[0] - times[-1])))
+            times.append(end_ns)
         curves[name] = Curve.of(times, values)
     return curves

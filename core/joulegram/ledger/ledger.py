@@ -8,18 +8,19 @@ long as the files that it was made from are the same.
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from joulegram.host.clock import Clock
-from joulegram.ledger.sealed import SEALED_SUFFIX, seal_journal
-from joulegram.ledger.stored import PRICE_PREFIX, StoredRun, read_run
-from joulegram.ledger.writer import SUFFIX
+from joulegram.ledger.sealed import seal_journal
+from joulegram.ledger.stored import PRICE_PREFIX, Recording, StoredRun, read_run
+from joulegram.ledger.writer import SEALED_SUFFIX, SUFFIX, free_path
 from joulegram.records import End, Header, from_line
 from joulegram.units import NS_PER_S
 
@@ -101,18 +102,15 @@ class Ledger:
         folder = self.folder(run_id)
         try:
             signature = _signature(folder)
-            if SUMMARY in signature:
-                kept = json.loads((folder / SUMMARY).read_bytes())
-                del signature[SUMMARY]
-                if kept["files"] == signature:
-                    return Summary(kept["run"], kept["footprint"])
+            if signature.pop(SUMMARY, None) is not None and (kept := _kept(folder, signature)) is not None:
+                return kept
             if len(signature) == 1 and (quick := _from_tail(folder / next(iter(signature)))) is not None:
                 return quick
             stored = read_run(folder, self.clock)
             if stored is None:
                 return None
             summary = summarise(stored)
-        except (OSError, ValueError, KeyError, LookupError) as error:  # one broken run must not hide the others
+        except Exception as error:  # one broken run must not hide the others; it is shown with what is wrong
             return Summary(_unreadable(run_id, error), {})
         if stored.status != "running":
             self._keep(folder, signature, summary)
@@ -134,25 +132,32 @@ class Ledger:
             MissingExtra: pyarrow is not installed.
             OSError: the folder cannot be written.
         """
-        stored = self.read(run_id)
-        now_s = self.clock.anchor().wall_ns / NS_PER_S
-        ended = [
-            recording.path
-            for recording in stored.recordings
-            if recording.path.name.endswith(SUFFIX)
-            and (
-                recording.content.end is not None
-                # A lost recorder may only be unheard of: what it still appends to a removed file would be gone.
-                or now_s - recording.content.last.wall_ns / NS_PER_S > _SEAL_LOST_AFTER_S
-            )
-        ]
+        folder = self.folder(self._whole_id(run_id))
+        before = _signature(folder)
+        if not any(name.endswith(SUFFIX) for name in before):
+            return 0
+        stored = self.read(folder.name)
+        for leftover in _leftovers(before):
+            with contextlib.suppress(OSError):  # of a sealer that was cut off before it removed the journal
+                seal_journal(folder / leftover)
+        ended = [r.path for r in stored.recordings if r.path.name.endswith(SUFFIX) and self._is_over(r)]
+        if not ended:
+            return 0
         summary = summarise(stored)
         sealed = sum(seal_journal(path) is not None for path in ended)
-        if sealed and stored.status != "running":
-            signature = _signature(stored.folder)
-            signature.pop(SUMMARY, None)
-            self._keep(stored.folder, signature, summary)
+        after = _signature(folder)
+        if stored.status != "running" and _recorders(after) == _recorders(before):
+            after.pop(SUMMARY, None)
+            self._keep(folder, after, summary)
         return sealed
+
+    def _is_over(self, recording: Recording) -> bool:
+        """Whether nothing will be added to a journal any more: what comes after it is sealed would be gone."""
+        if recording.content.end is not None:
+            return True
+        silent_s = (self.clock.anchor().wall_ns - recording.content.last.wall_ns) / NS_PER_S
+        # A recorder of another host that is not heard of may only be cut off from this disk.
+        return recording.header.host == self.clock.host and silent_s > _SEAL_LOST_AFTER_S
 
     def merge(self, other: Path) -> list[str]:
         """Joins another ledger's runs, or one run's folder, into this one; ids of the runs that gained something.
@@ -170,9 +175,10 @@ class Ledger:
         ours.mkdir(parents=True, exist_ok=True)
         gained = False
         for path in sorted(theirs.iterdir()):
-            target = ours / path.name
-            sealed = ours / (path.name.removesuffix(SUFFIX) + SEALED_SUFFIX)
-            if not _counts(path.name) or (sealed.exists() and path.name.endswith(SUFFIX)):
+            if not _counts(path.name):
+                continue
+            target = _place_for(path, ours)
+            if path.name.endswith(SUFFIX) and target.with_suffix(SEALED_SUFFIX).exists():
                 continue
             if not target.exists() or target.stat().st_size < path.stat().st_size:
                 temporary = ours / f".{path.name}.{os.getpid()}"
@@ -180,6 +186,43 @@ class Ledger:
                 temporary.replace(target)
                 gained = True
         return gained
+
+
+def _place_for(theirs: Path, ours: Path) -> Path:
+    """Where a file of another ledger belongs: a journal of our own that only happens to have its name stays."""
+    if not theirs.name.endswith(SUFFIX):
+        return ours / theirs.name
+    stem = theirs.name.removesuffix(SUFFIX)
+    for known in (ours / theirs.name, *sorted(ours.glob(f"{glob.escape(stem)}.*{SUFFIX}"))):
+        if known.exists() and _first_line(known) == _first_line(theirs):
+            return known
+    return free_path(ours, stem) if (ours / theirs.name).exists() else ours / theirs.name
+
+
+def _first_line(journal: Path) -> bytes:
+    """Its header, which no other recording shares."""
+    with journal.open("rb") as file:
+        return file.readline()
+
+
+def _leftovers(names: Iterable[str]) -> list[str]:
+    """Journals that have been sealed but are still there."""
+    known = set(names)
+    return [n for n in known if n.endswith(SUFFIX) and n.removesuffix(SUFFIX) + SEALED_SUFFIX in known]
+
+
+def _recorders(signature: Mapping[str, int]) -> set[str]:
+    """What a run's figures come from, sealed or not."""
+    return {name.removesuffix(SUFFIX).removesuffix(SEALED_SUFFIX) for name in signature if _counts(name)}
+
+
+def _kept(folder: Path, signature: Mapping[str, int]) -> Summary | None:
+    """The summary kept beside a run; None where it was made from other files or is damaged."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads((folder / SUMMARY).read_bytes())
+        if kept["files"] == signature:
+            return Summary(kept["run"], kept["footprint"])
+    return None
 
 
 def _counts(name: str) -> bool:
@@ -216,4 +259,5 @@ def _from_tail(journal: Path) -> Summary | None:
 
 
 def _unreadable(run_id: str, error: Exception) -> dict[str, Any]:
-    return {"id": run_id, "name": "", "status": "unreadable", "started": None, "error": str(error)}
+    unknown = dict.fromkeys(("project", "stage", "zone", "started", "duration_s", "ranks"))
+    return {"id": run_id, "name": "", "status": "unreadable", **unknown, "hosts": [], "error": str(error)}

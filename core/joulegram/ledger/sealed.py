@@ -16,10 +16,9 @@ import numpy as np
 from joulegram.curves.curve import Curve
 from joulegram.extras import MissingExtra
 from joulegram.ledger.journal import JournalContent, content_of, read_journal
-from joulegram.ledger.writer import SUFFIX
+from joulegram.ledger.writer import SEALED_SUFFIX, SUFFIX
 from joulegram.records import Heartbeat, from_line
 
-SEALED_SUFFIX = ".parquet"
 _METADATA = b"joulegram"
 
 
@@ -42,7 +41,7 @@ def seal_journal(journal: Path) -> Path | None:
 
     Raises:
         MissingExtra: pyarrow is not installed.
-        OSError: the folder cannot be written; the journal stays.
+        OSError: the folder cannot be written, or something else is sealed under this name; the journal stays.
     """
     _pyarrow()
     try:
@@ -52,6 +51,8 @@ def seal_journal(journal: Path) -> Path | None:
     if content is None:
         return None
     sealed = journal.with_name(journal.name.removesuffix(SUFFIX) + SEALED_SUFFIX)
+    if sealed.exists() and not same_content(content, read_sealed(sealed)):
+        raise OSError(f"{sealed} holds something else than {journal}; both are kept")
     temporary = sealed.with_name(f".{sealed.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         _write(temporary, content)
@@ -92,10 +93,16 @@ def read_sealed(path: Path) -> JournalContent | None:
 
     Raises:
         MissingExtra: pyarrow is not installed.
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or is damaged.
     """
     pa = _pyarrow()
-    table = pa.parquet.read_table(path)
+    try:
+        return _content_of(pa.parquet.read_table(path))
+    except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
+        raise OSError(f"{path} is damaged: {error}") from error
+
+
+def _content_of(table: Any) -> JournalContent | None:
     kept = json.loads(table.schema.metadata[_METADATA])
     content = content_of(record for record in map(from_line, kept["lines"]) if record is not None)
     if content is None:
@@ -113,8 +120,7 @@ def same_content(one: JournalContent, other: JournalContent | None) -> bool:
     """Whether two contents say the same, to the last bit."""
     return (
         other is not None
-        and one.header == other.header
-        and one.records == other.records
+        and _lines(one) == _lines(other)
         and one.anchors == other.anchors
         and list(one.curves) == list(other.curves)
         and all(
@@ -123,3 +129,8 @@ def same_content(one: JournalContent, other: JournalContent | None) -> bool:
             for name, curve in one.curves.items()
         )
     )
+
+
+def _lines(content: JournalContent) -> list[str]:
+    """All but the curves as text, in which what is not a number equals itself."""
+    return [record.to_line() for record in (content.header, *content.records)]

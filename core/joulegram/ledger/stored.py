@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
 from joulegram.curves.timeline import Timeline
 from joulegram.curves.trace import RecorderTrace, channel_trace
 from joulegram.host.clock import Clock
 from joulegram.host.processes import process_started
 from joulegram.ledger.journal import JournalContent, read_journal
-from joulegram.ledger.sealed import SEALED_SUFFIX, read_sealed
-from joulegram.ledger.writer import SUFFIX
+from joulegram.ledger.sealed import read_sealed
+from joulegram.ledger.writer import SEALED_SUFFIX, SUFFIX
 from joulegram.records import Header, Lineage, PriceBook, SpanRecord, Status, from_plain
 from joulegram.units import NS_PER_S
 
@@ -95,7 +95,6 @@ class StoredRun:
     folder: Path
     recordings: Sequence[Recording]
     clock: Clock
-    _now_s: float = field(default_factory=time.time)
 
     @property
     def root(self) -> Recording:
@@ -111,7 +110,8 @@ class StoredRun:
     def status(self) -> Status:
         """How the run stands: its ranks together, not the children that joined it."""
         ranks = [r for r in self.recordings if r.header.joined_pid is None or r.header.rank > 0]
-        found = {recording.status(self.clock, self._now_s) for recording in ranks or self.recordings}
+        now_s = self.clock.anchor().wall_ns / NS_PER_S
+        found = {recording.status(self.clock, now_s) for recording in ranks or self.recordings}
         return next(status for status in _GRAVEST if status in found)
 
     @property
@@ -132,7 +132,8 @@ class StoredRun:
             LookupError: the run was cut off before it wrote a price.
         """
         for sidecar in sorted(self.folder.glob(f"{PRICE_PREFIX}*.json"), reverse=True):
-            return from_plain(PriceBook, json.loads(sidecar.read_text(encoding="utf-8")))
+            with suppress(ValueError, KeyError, TypeError):  # a damaged one does not hide those before it
+                return from_plain(PriceBook, json.loads(sidecar.read_bytes()))
         for recording in sorted(self.recordings, key=lambda r: r.header.zone is None):
             if recording.content.book is not None:
                 return recording.content.book
@@ -202,13 +203,16 @@ def _recordings(folder: Path) -> Iterable[Recording]:
 
 
 def write_price(folder: Path, book: PriceBook) -> Path:
-    """Adds a price to a run: a new file, never a change to an old one.
+    """Adds a price to a run: a new file, never a change to an old one, and the last by name.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    path = folder / f"{PRICE_PREFIX}{time.time_ns():020d}.json"
-    values: Mapping[str, Any] = json.loads(book.to_line())
-    with path.open("x", encoding="utf-8") as file:
-        json.dump(values, file, indent=1)
+    newest = max((path.name for path in folder.glob(f"{PRICE_PREFIX}*.json")), default="")
+    known = newest.removeprefix(PRICE_PREFIX)[:20]
+    number = max(time.time_ns(), int(known) + 1 if known.isdigit() else 0)  # the wall clock may have been set back
+    path = folder / f"{PRICE_PREFIX}{number:020d}-{secrets.token_hex(4)}.json"
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(json.dumps(json.loads(book.to_line()), indent=1), encoding="utf-8")
+    temporary.replace(path)
     return path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from joulegram import registry
@@ -25,7 +25,8 @@ def open_quick(settings: Settings, say: Say) -> list[Opened]:
     """Opens joulegram's own meters that take a moment only, so that a run starts with their first reading."""
     names = registry.own_names(registry.METERS)
     wanted = [name for name in names if settings.meters is None or name in settings.meters]
-    found = [(name, kind) for name in wanted if (kind := _find(name, say)) is not None and kind.instant]
+    # One that cannot be loaded is left to `find_others`, which says so.
+    found = [(name, kind) for name in wanted if (kind := _find(name, lambda *_: None)) is not None and kind.instant]
     opened: list[Opened] = []
     for name, meter_class in sorted(found, key=lambda pair: pair[1].fallback):
         counted = {channel.kind for other in opened for channel in other.meter.channels}
@@ -39,10 +40,11 @@ def open_quick(settings: Settings, say: Say) -> list[Opened]:
     return opened
 
 
-def find_others(settings: Settings, known: Iterable[str], say: Say) -> list[tuple[str, type[Meter]]]:
-    """The meters that are still to be opened, models last: only then is it known what real counters there are."""
-    names = registry.names(registry.METERS) if settings.meters is None else settings.meters
-    found = [(name, meter) for name in names if name not in set(known) and (meter := _find(name, say)) is not None]
+def find_others(settings: Settings, say: Say) -> list[tuple[str, type[Meter]]]:
+    """The meters that `open_quick` leaves, models last: only then is it known what real counters there are."""
+    names = registry.names(registry.METERS) if settings.meters is None else dict.fromkeys(settings.meters)
+    own = registry.own_names(registry.METERS)
+    found = [(name, meter) for name in names if (meter := _find(name, say)) and not (name in own and meter.instant)]
     return sorted(found, key=lambda pair: pair[1].fallback)
 
 
@@ -54,7 +56,7 @@ def open_meter(name: str, meter_class: type[Meter], settings: Settings, say: Say
         say("absent", f"{name}: {error}")
     except Denied as error:
         say("meter", f"{name}: {error}")
-    except Exception as error:  # somebody's driver; the run goes on without it
+    except (Exception, SystemExit) as error:  # somebody's driver; the run goes on without it
         say("meter", f"meter {name} failed to open: {error!r}")
     return None
 
@@ -62,7 +64,7 @@ def open_meter(name: str, meter_class: type[Meter], settings: Settings, say: Say
 def _find(name: str, say: Say) -> type[Meter] | None:
     try:
         meter: type[Meter] = registry.load(registry.METERS, name)
-    except Exception as error:  # not installed, or its library is broken
+    except (Exception, SystemExit) as error:  # not installed, or its library is broken
         say("meter", f"meter {name} cannot be loaded: {error}")
         return None
     return meter

@@ -12,15 +12,16 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from joulegram.config import Settings
-from joulegram.host.clock import Clock
+from joulegram.host.clock import Clock, drift_ns
 from joulegram.host.cohort import Cohort
+from joulegram.recorder.knots import new_knots
 from joulegram.recorder.opening import Opened
 from joulegram.recorder.sampler import Sampler, Superseded
-from joulegram.records import End, Header, Heartbeat, Knots, Record, SpanRecord, Status
+from joulegram.records import Anchor, End, Header, Heartbeat, Record, SpanRecord, Status
 from joulegram.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ WATCH_S = 0.25
 """How often the keeper looks after the sampler: with the deadline, less than other meters' samples may be late."""
 EXIT_WAIT_S = 1.0
 """How long the end of a run may wait for counters to pass it, and as long again for the disk."""
+SAME_NS = 2_000
+"""Clocks that ran apart by less did not: it takes some time to read them."""
 THROTTLE_S = 0.025
 """Edges that come faster than this share a sample."""
 
@@ -84,6 +87,7 @@ class Recorder:
         self._notes_written = 0
         self._closed_spans: deque[Spanlike] = deque()
         self._open_spans: dict[int, Spanlike] = {}
+        self._told_spans: dict[int, SpanRecord] = {}
         self._wake, self._throttle, self._flush_asked = threading.Event(), threading.Event(), threading.Event()
         self._sampled, self._kept = threading.Event(), threading.Event()
         self._generation = 0
@@ -262,12 +266,12 @@ class Recorder:
     def _flush(self, closing: bool) -> None:
         """Hands over what is new; what the sink cannot take is offered again with the next flush."""
         anchor = self.clock.anchor()
-        self._anchors.append(anchor)
+        self._keep_anchor(anchor)
         self._collect()
         batch = list(self._unwritten)
         last = self._end if closing and self._end else Heartbeat(anchor)
         try:
-            self._sink.write([*batch, *(span.record() for span in list(self._open_spans.values())), last])
+            self._sink.write([*batch, last])
         except OSError as error:
             if not self._complained:
                 self._complained = True
@@ -276,6 +280,13 @@ class Recorder:
         self._complained = False
         for _ in batch:
             self._unwritten.popleft()
+
+    def _keep_anchor(self, anchor: Anchor) -> None:
+        """Anchors between which the clocks ran alike say nothing; the first and the last of them are enough."""
+        if len(self._anchors) > 1 and drift_ns(self._anchors[-2], anchor) <= SAME_NS:
+            self._anchors[-1] = anchor
+        else:
+            self._anchors.append(anchor)
 
     def _collect(self) -> None:
         for channel in self._sampler.channels():
@@ -287,8 +298,19 @@ class Recorder:
         self._notes_written += len(notes)
         self._unwritten.extend(notes)
         while self._closed_spans:
-            self._unwritten.append(self._closed_spans.popleft().record())
-        self._unwritten.append(self._new_knots())
+            span = self._closed_spans.popleft()
+            self._told_spans.pop(id(span), None)
+            self._unwritten.append(span.record())
+        self._unwritten.extend(self._changed_spans())
+        self._unwritten.append(new_knots(self.header.start_ns, self._sampler.curves()))
+
+    def _changed_spans(self) -> Iterator[SpanRecord]:
+        """Open spans that no line has told of as they now stand."""
+        for span in list(self._open_spans.values()):
+            record = span.record()
+            if self._told_spans.get(id(span)) != record:
+                self._told_spans[id(span)] = record
+                yield record
 
     def _new_gaps(self) -> Sequence[Record]:
         sources = {channel.channel.id: channel.gaps for channel in self._sampler.channels()}
@@ -299,20 +321,6 @@ class Recorder:
             fresh += gaps[done:]
             self._gaps_written[name] = max(done, len(gaps))
         return fresh
-
-    def _new_knots(self) -> Knots:
-        base_ns = self.header.start_ns
-        curves: dict[str, tuple[list[int], list[float]]] = {}
-        tips: dict[str, tuple[int, float]] = {}
-        for name, grown in self._sampler.curves():
-            first, last = grown.flushed, len(grown.values)
-            if last > first:
-                times = [time_ns - base_ns for time_ns in grown.times_ns[first:last]]
-                curves[name] = (times, list(grown.values[first:last]))
-                grown.flushed = last
-            if grown.tip is not None and grown.tip[0] > grown.times_ns[last - 1]:
-                tips[name] = (grown.tip[0] - base_ns, grown.tip[1])
-        return Knots(base_ns, curves, tips)
 
     def _count(self, thread: str, started_s: float) -> None:
         self._cpu_s[thread] = time.thread_time() - started_s

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from joulegram.config import Settings
 from joulegram.curves.door import GrowingCurve
-from joulegram.curves.phases import Mark
-from joulegram.host.clock import Clock
+from joulegram.curves.phases import MOST_MARKS, Mark
+from joulegram.host.clock import Clock, drift_ns
 from joulegram.host.cohort import Cohort
 from joulegram.host.forking import importing
 from joulegram.meters import Meter
@@ -31,8 +31,7 @@ INSTANT_NS = 50_000
 """A read in the caller's thread that takes longer is the last one there."""
 ANCHOR_PERIOD_NS = NS_PER_S
 JUMP_NS = NS_PER_S // 2
-CHANGE_NS = NS_PER_S
-"""How far into a run a counter may still take a model's place; nothing has been written before."""
+CLOSE_WAIT_S = 0.1
 
 
 class Superseded(Exception):
@@ -61,10 +60,16 @@ class MeterLog:
     def read_now(self, clock: Clock) -> int:
         """Reads into the inbox, at the middle of the read; how long it took (ns)."""
         before_ns = clock.monotonic_ns()
-        values = list(self.meter.read())
+        values = list(map(float, self.meter.read()))
         after_ns = clock.monotonic_ns()
         self.inbox.append(((before_ns + after_ns) // 2, values))
         return after_ns - before_ns
+
+    def close(self) -> None:
+        """Closes the meter, unless it is being read; the lock is kept, so that nobody reads it any more."""
+        self.instant = self.alive = False
+        if self.lock.acquire(timeout=CLOSE_WAIT_S):
+            self.meter.close()
 
 
 class Sampler:
@@ -78,10 +83,12 @@ class Sampler:
     """
 
     def __init__(self, settings: Settings, clock: Clock, cohort: Cohort, start_ns: int) -> None:
-        self.marks: deque[Mark] = deque()
+        self.marks: deque[Mark] = deque(maxlen=MOST_MARKS)
         self.phases_used = False
         self.notes: list[Note] = []
         self.gaps: list[Gap] = []
+        self.jumps: list[Anchor] = []
+        """The clocks on both sides of each jump."""
         self.meters: list[MeterLog] = []
         self.phases = PhaseLog(start_ns)
         self.shares: ShareLog | None = None
@@ -89,7 +96,11 @@ class Sampler:
         """Whether every meter has been opened, or found wanting."""
         self._settings, self._clock, self._cohort, self._start_ns = settings, clock, cohort, start_ns
         self._anchor: Anchor = clock.anchor()
-        self._to_open: deque[tuple[str, type[Meter]]] | None = None
+        self._looked = False
+        self._to_open: deque[tuple[str, type[Meter]]] = deque()
+        self._opened: deque[Opened] = deque()
+        self._fixed = False
+        self._taking = threading.Lock()
         self._watch: tuple[object, MeterLog | None, str, int] | None = None
         self._watch_lock = threading.Lock()
 
@@ -101,7 +112,7 @@ class Sampler:
             if meter_log.instant and meter_log.lock.acquire(blocking=False):
                 try:
                     meter_log.instant = meter_log.read_now(self._clock) <= INSTANT_NS
-                except Exception:  # the sampler's own read meets the same failure, and reports it
+                except (Exception, SystemExit):  # the sampler's own read meets the same failure, and reports it
                     meter_log.instant = False
                 finally:
                     meter_log.lock.release()
@@ -137,16 +148,15 @@ class Sampler:
     def next_due_ns(self) -> int:
         """When the next tick is due (ns)."""
         dues = [meter_log.due_ns for meter_log in self.meters if meter_log.alive and not meter_log.stuck]
-        dues.append(self._clock.monotonic_ns() + NS_PER_S if self.ready else 0)
-        return min(dues)
+        return min([*dues, self._clock.monotonic_ns() + NS_PER_S])
 
     def end(self, end_ns: int) -> None:
         """Closes the meters; channels that fail are missing up to here."""
         for channel in self._channels():
             channel.end(end_ns)
         for meter_log in self.meters:
-            if meter_log.alive and not meter_log.stuck:
-                meter_log.meter.close()
+            if not meter_log.stuck:
+                self._close(meter_log)
         if self.shares is not None:
             self.shares.close(self._clock.monotonic_ns())
 
@@ -159,12 +169,19 @@ class Sampler:
                 return False
             _, meter_log, what, _ = self._watch
             self._watch = None
+            if meter_log is not None:
+                meter_log.stuck = True
+        slow = f"{what} takes longer than {deadline_ns / NS_PER_S:g} s; its channels are missing until it returns"
         if meter_log is not None:
-            meter_log.stuck = True
-        self.note(
-            "meter", f"{what} takes longer than {deadline_ns / NS_PER_S:g} s; its channels are missing until it returns"
-        )
+            self.note("meter", slow)
+        else:  # opening a driver may take its time
+            self.notes.append(Note(self._clock.monotonic_ns(), "meter", slow))
         return True
+
+    def fix(self) -> None:
+        """From now on no counter takes a model's place: what is recorded goes to the journal."""
+        with self._taking:
+            self._fixed = True
 
     def curves(self) -> Iterator[tuple[str, GrowingCurve]]:
         """Every curve, by the name that it has in a journal."""
@@ -191,41 +208,63 @@ class Sampler:
     def take(self, opened: Opened) -> None:
         """Puts a meter to work. One that counts what a model counts takes the model's place, early in a run."""
         meter = opened.meter
-        kinds = {channel.kind for channel in meter.channels}
-        rivals = [m for m in self.meters if kinds & {c.channel.kind for c in m.channels} and m.meter.fallback]
-        if meter.fallback and kinds <= {channel.channel.kind for channel in self._channels()}:
-            meter.close()
-            return
-        if rivals and self._clock.monotonic_ns() - self._start_ns > CHANGE_NS:
-            self.note(
-                "meter", f"meter {opened.name} came too late to take the place of {rivals[0].name}; it is not used"
-            )
-            meter.close()
-            return
         late_ns = max(NS_PER_S, int(5 * meter.period_s * NS_PER_S))
         channels = [ChannelLog(channel, self._start_ns, late_ns) for channel in meter.channels]
-        for channel in channels:
-            channel.cursor.follow(self.phases.cursor)
+        meter_log = MeterLog(opened.name, meter, channels, instant=meter.instant)
+        kinds = {channel.kind for channel in meter.channels}
+        with self._taking:
+            counted = [channel.channel for channel in self._channels()]
+            if meter.fallback and kinds <= {channel.kind for channel in counted}:
+                self._close(meter_log)
+                return
+            rivals = [m for m in self.meters if kinds & {c.channel.kind for c in m.channels} and m.meter.fallback]
+            if rivals and self._fixed:
+                self._refuse(meter_log, f"came too late to take the place of {rivals[0].name}")
+                return
+            for rival in rivals:
+                self.meters.remove(rival)
+            if {c.id for c in meter.channels} & {c.channel.id for c in self._channels()}:
+                self._refuse(meter_log, "counts a channel that another meter counts")
+                return
+            for channel in channels:
+                channel.cursor.follow(self.phases.cursor)
+            self.meters.append(meter_log)
         for rival in rivals:
-            self.meters.remove(rival)
-            rival.meter.close()
-        self.meters.append(MeterLog(opened.name, meter, channels, instant=meter.instant))
+            self._close(rival)
+
+    def _refuse(self, meter_log: MeterLog, why: str) -> None:
+        self.note("meter", f"meter {meter_log.name} {why}; it is not used")
+        self._close(meter_log)
+
+    def _close(self, meter_log: MeterLog) -> None:
+        try:
+            meter_log.close()
+        except (Exception, SystemExit) as error:
+            self.note("meter", f"meter {meter_log.name} failed to close: {error!r}")
 
     def _open_others(self) -> None:
         """Opens the meters that take their time one by one; a thread that takes over goes on with the rest."""
-        if self._to_open is None:
-            known = [meter_log.name for meter_log in self.meters]
+        if not self._looked:
+            self._looked = True
+            ticket = self._begin(None, "loading meters")
             with importing():
-                self._to_open = deque(find_others(self._settings, known, self.note))
+                self._to_open.extend(find_others(self._settings, self.note))
+            self._finish(ticket)
         while self._to_open:
             name, meter_class = self._to_open.popleft()
             ticket = self._begin(None, f"opening meter {name}")
             with importing():  # a meter may import its library only now
                 meter = open_meter(name, meter_class, self._settings, self.note)
-            self._finish(ticket)
             if meter is not None:
-                self.take(Opened(name, meter))
+                self._opened.append(Opened(name, meter))  # the thread that samples by then puts it to work
+            self._finish(ticket)
+            self._take_opened()
+        self._take_opened()
         self.ready = True
+
+    def _take_opened(self) -> None:
+        while self._opened:
+            self.take(self._opened.popleft())
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -236,7 +275,7 @@ class Sampler:
             ticket = self._begin(meter_log, f"meter {meter_log.name}")
             try:
                 meter_log.read_now(self._clock)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 meter_log.alive = False
                 for channel in meter_log.channels:
                     channel.fail("failed")
@@ -257,9 +296,9 @@ class Sampler:
             if self._watch is not None and self._watch[0] is ticket:
                 self._watch = None
                 return
-        if meter_log is not None:
-            meter_log.inbox.clear()  # nobody knows which moment of the wait the reading is of
-            meter_log.stuck = False  # back: the thread that samples now may read it again
+            if meter_log is not None:
+                meter_log.inbox.clear()  # nobody knows which moment of the wait the reading is of
+                meter_log.stuck = False  # back: the thread that samples now may read it again
         raise Superseded
 
     def _take_samples(self) -> None:
@@ -305,3 +344,5 @@ class Sampler:
         jump_ns = self._anchor.wall_ns - before.wall_ns - passed_ns
         if abs(jump_ns) > JUMP_NS:
             self.notes.append(Note(now_ns, "clock", f"the wall clock was set by {jump_ns / NS_PER_S:+.1f} s"))
+        if drift_ns(before, self._anchor) > JUMP_NS:
+            self.jumps += [before, self._anchor]

@@ -257,15 +257,15 @@ def _method(figure: Quantity) -> Text:
 def _listed(entry: Mapping[str, Any], width: int) -> tuple[RenderableType, ...]:
     run, footprint = entry["run"], entry["footprint"]
     energy, carbon = quantity(footprint.get("energy_j")), quantity(footprint.get("carbon_g"))
-    started = moment(run.get("started"))
+    started, name = moment(run.get("started")), run["name"] or run.get("error") or ""
     return (
         Text(plain(run["id"][:width]), style="bold"),
-        Text.assemble(shorten(plain(run["name"]), 50), "\n", (shorten(plain(run.get("project") or "–"), 50), "dim")),
-        Text.assemble(plain(run["stage"]), "\n", (run["status"], _STATUS_STYLE.get(run["status"], ""))),
+        Text.assemble(shorten(plain(name), 50), "\n", (shorten(plain(run.get("project") or "–"), 50), "dim")),
+        Text.assemble(plain(run.get("stage") or "–"), "\n", (run["status"], _STATUS_STYLE.get(run["status"], ""))),
         Text.assemble(
             started.astimezone().strftime("%Y-%m-%d %H:%M") if started else "unknown",
             "\n",
-            (show_duration(run["duration_s"]), "dim"),
+            ("unknown" if run.get("duration_s") is None else show_duration(run["duration_s"]), "dim"),
         ),
         Text.assemble(show_value(energy, show_energy), "\n", _method(energy)),
         Text.assemble(show_value(carbon, show_mass), "\n", _method(carbon)),

@@ -259,6 +259,10 @@ class Run:
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
+    def _as_span(self) -> Span:
+        """The span that this run is in the one that it joined."""
+        return Span(self, "track", self.name, None, {"stage": self.stage, **self.attributes})
+
     def _live(self) -> Recorder | None:
         recorder = self._recorder
         return recorder if recorder is not None and recorder.alive else None
@@ -398,7 +402,7 @@ def _begin(run: Run, name: str | None, separate: bool, run_id: str | None, rank:
     if around is not None and not separate:
         run._recorder, run._ledger, run.id = around._recorder, around._ledger, around.id
         run._owner = around._owner
-        run._root = run.span("track", name or run.name, stage=run.stage, **run.attributes).open()
+        run._root = run._as_span().open()
         return
     clock = Clock(os.environ.get("JOULEGRAM_HOST"))
     surrounding = place.surrounding_run(clock)
@@ -406,7 +410,7 @@ def _begin(run: Run, name: str | None, separate: bool, run_id: str | None, rank:
     if separate or surrounding is None:
         # Made up even where one is given: each rank counts the runs of its launcher's job.
         made_id = place.new_run_id()
-        run.id = run_id or made_id
+        run.id = place.safe_run_id(run_id or made_id)
     else:
         run.id = surrounding.run
     run._ledger = place.ledger_path(run._settings)
@@ -440,7 +444,7 @@ def _begin(run: Run, name: str | None, separate: bool, run_id: str | None, rank:
     _LIVE.append(run)
     run._recorder.edge(anchor.mono_ns, instantly=True)
     if header.joined_pid is not None:
-        run._root = run.span("track", name or run.name, stage=run.stage, **run.attributes).open()
+        run._root = run._as_span().open()
     for variable, value in ((place.VARIABLE, place.announce(run.id, clock)), ("JOULEGRAM_LEDGER", str(run._ledger))):
         run._environment[variable] = os.environ.get(variable)
         os.environ[variable] = value
@@ -467,9 +471,9 @@ def _price(run: Run) -> None:
         )
         if run._recorder is not None:
             run._recorder.say(run._book)
-        hint = next((point.note for point in points if run.zone and "zone unknown" in point.note), None)
+        hint = next((point.note for point in points if run.zone and "world average" in point.note), None)
         if hint:
-            warn(f"{run.zone!r}: {hint}")
+            warn(f"joulegram: {hint}")
     except Exception as problem:
         warn(f"joulegram cannot price run {run.id}: {problem!r}")
     finally:

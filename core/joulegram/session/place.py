@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,8 @@ def surrounding_run(clock: Clock) -> Surrounding | None:
     The variable holds ``RUN@HOST/PID/START``, as a recorder sets it for its children, or a plain run id, as a user or
     a launcher sets it for all ranks of a job. A recorder of this host that has ended is no surrounding any more.
     """
-    run, _, recorder = os.environ.get(VARIABLE, "").partition("@")
+    given, _, recorder = os.environ.get(VARIABLE, "").partition("@")
+    run = safe_run_id(given)
     if not run:
         return None
     host, _, process = recorder.rpartition("/")[0].rpartition("/")
@@ -69,6 +71,11 @@ def surrounding_run(clock: Clock) -> Surrounding | None:
 def announce(run: str, clock: Clock) -> str:
     """The variable's value that puts children of this process into `run`."""
     return f"{run}@{clock.host}/{os.getpid()}/{process_started(os.getpid())}"
+
+
+def safe_run_id(given: str) -> str:
+    """A run id of any origin as the name of a folder: it can neither leave the ledger nor hide in it."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", given).lstrip(".")
 
 
 def new_run_id() -> str:
