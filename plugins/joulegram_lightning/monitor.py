@@ -27,13 +27,20 @@ from weakref import WeakSet
 import joulegram
 from joulegram_lightning.cadence import Every, cadence
 from joulegram_lightning.loop import Fence, Loop
-from joulegram_lightning.trainers import attributes as attributes_of
-from joulegram_lightning.trainers import cuda_mark, share_run, summed, validates_anywhere
+from joulegram_lightning.trainers import (
+    cuda_mark,
+    describe,
+    share_run,
+    show,
+    show_summary,
+    summed,
+    tell_loggers,
+    validates_anywhere,
+)
 
 log = logging.getLogger("joulegram")
 F = TypeVar("F", bound=Callable[..., Any])
 
-_ON_THE_BAR = frozenset({"energy_j", "carbon_g"})
 _recording: WeakSet[Monitor] = WeakSet()
 """Monitors of this process with a run that has not ended."""
 
@@ -139,6 +146,11 @@ class Monitor:
         monitor._is_automatic = True
         return monitor
 
+    @property
+    def run(self) -> joulegram.Run | None:
+        """The run being recorded, or the last one that was; None before the first and after recording failed."""
+        return self._loop.run
+
     def _clear(self) -> None:
         """As before the first run."""
         self._trainer: Any = None
@@ -179,7 +191,7 @@ class Monitor:
                 **settings,
                 run_id=run_id,
                 rank=trainer.global_rank if trainer.world_size > 1 else None,
-                attributes={**attributes_of(trainer, pl_module), **self._attributes},
+                attributes={**describe(trainer, pl_module), **self._attributes},
             )
         except Exception as error:
             self.give_up(error)
@@ -192,11 +204,11 @@ class Monitor:
         self._end("finished")
         figures = self._lap()  # the counters have passed the end: what is logged adds up to the run
         if self._kind != "predict":
-            self._tell_loggers(figures, trainer.global_step)
+            tell_loggers(trainer, figures, trainer.global_step)
         if trainer.world_size > 1:
             trainer.strategy.barrier()  # all have written what the summary reads
-        if self._summary and self._kind == "fit" and trainer.is_global_zero:
-            self._show_summary()
+        if self._summary and self._kind == "fit" and trainer.is_global_zero and self._loop.run is not None:
+            show_summary(self._loop.run)
         self._kind, self._trainer = "", None
 
     @harmless
@@ -223,15 +235,6 @@ class Monitor:
             log.warning("joulegram: recording stops here, training goes on: %s: %s", type(error).__name__, error)
         if loop.run is not None:
             loop.run.close("failed", error)
-
-    def _show_summary(self) -> None:
-        run = self._loop.run
-        if run is None or run.joined or run.ledger is None:
-            return  # the run that this is a part of shows itself
-        from rich.console import Console
-
-        document = joulegram.open_ledger(run.ledger).run(run.id).document()
-        Console().print(joulegram.summary_table(document))
 
     # -- training -------------------------------------------------------------------------------------------------
 
@@ -357,6 +360,11 @@ class Monitor:
 
     @harmless
     def state_dict(self) -> dict[str, Any]:
+        # Asked for when a save begins, before optimizers are; not for one of weights alone, which goes unnoticed.
+        if self._trains:  # a tuner's save, ahead of its trials, is none of training
+            self._loop.begin_save()
+            if not any(isinstance(callback, AfterSave) for callback in self._trainer.callbacks):
+                self._trainer.callbacks.append(self._after_save(self))
         return self._fitted.state_dict() if self._fitted is not None and self._fitted.id else {}
 
     @harmless
@@ -364,14 +372,6 @@ class Monitor:
         # A checkpoint is also loaded to validate, test or predict with; those continue no training.
         if self._kind == "fit" and self._loop.run is not None:
             self._loop.run.resume(state_dict)
-
-    @harmless
-    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        if not self._trains:  # a tuner keeps the weights before its trials, which are no part of the save
-            return
-        self._loop.begin_save()
-        if not any(isinstance(callback, AfterSave) for callback in trainer.callbacks):
-            trainer.callbacks.append(self._after_save(self))
 
     @harmless
     def saved(self) -> None:
@@ -399,7 +399,7 @@ class Monitor:
             return
         figures = self._lap()
         # Lightning asks for values that are alike on all ranks to be synchronised all the same.
-        self._show(trainer, pl_module, figures, on_step=False, on_epoch=True, sync_dist=trainer.world_size > 1)
+        show(trainer, pl_module, figures, on_step=False, on_epoch=True, sync_dist=trainer.world_size > 1)
         self._look_at_budget(trainer)
 
     def _log_step(self, trainer: Any, pl_module: Any) -> None:
@@ -407,20 +407,9 @@ class Monitor:
         if not self._kind:
             return
         figures = self._lap()
-        self._show(trainer, pl_module, figures, on_step=True, on_epoch=False, logger=False)
-        self._tell_loggers(figures, max(0, trainer.global_step - 1))  # the step that was just made
+        show(trainer, pl_module, figures, on_step=True, on_epoch=False, logger=False)
+        tell_loggers(trainer, figures, max(0, trainer.global_step - 1))  # the step that was just made
         self._look_at_budget(trainer)
-
-    def _show(self, trainer: Any, pl_module: Any, figures: Mapping[str, float], **how: Any) -> None:
-        if trainer.barebones:
-            return
-        for name, figure in figures.items():
-            pl_module.log(name, figure, prog_bar=name in _ON_THE_BAR, batch_size=1, **how)
-
-    def _tell_loggers(self, figures: Mapping[str, float], step: int) -> None:
-        if figures:
-            for logger in self._trainer.loggers:
-                logger.log_metrics(metrics=dict(figures), step=step)
 
     def _look_at_budget(self, trainer: Any) -> None:
         """Stops, or warns, on all ranks as rank 0 decides."""

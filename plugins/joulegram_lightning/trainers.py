@@ -1,4 +1,4 @@
-"""What is asked of a Trainer: a run that all its ranks share, figures of all of them, an edge on its device.
+"""What is asked of a Trainer: a run that all its ranks share, figures of all of them, and places to show them.
 
 `share_run` and `summed` are collectives: every rank calls them at the same point, whatever it has to say.
 """
@@ -17,6 +17,7 @@ log = logging.getLogger("joulegram")
 FIGURES = ("energy_j", "carbon_g", "node_energy_j", "facility_energy_j")
 _OF_THE_HOST = "node_energy_j"
 """Each rank reads the whole host's; the first rank of a host counts it."""
+_ON_THE_BAR = frozenset({"energy_j", "carbon_g"})
 
 
 def share_run(trainer: Any, start: Callable[[str | None], joulegram.Run | None]) -> joulegram.Run | None:
@@ -52,6 +53,30 @@ def summed(lap: Mapping[str, float], trainer: Any) -> dict[str, float]:
     return {name: total for name, total, ranks in zip(FIGURES, totals[:count], totals[count:], strict=True) if ranks}
 
 
+def show(trainer: Any, pl_module: Any, figures: Mapping[str, float], **how: Any) -> None:
+    """Logs figures as the module would with `self.log`; a barebones Trainer logs nothing."""
+    if not trainer.barebones:
+        for name, figure in figures.items():
+            pl_module.log(name, figure, prog_bar=name in _ON_THE_BAR, batch_size=1, **how)
+
+
+def tell_loggers(trainer: Any, figures: Mapping[str, float], step: int) -> None:
+    """Hands figures to the loggers alone, where `self.log` is not allowed or would do more."""
+    if figures:
+        for logger in trainer.loggers:
+            logger.log_metrics(metrics=dict(figures), step=step)
+
+
+def show_summary(run: joulegram.Run) -> None:
+    """Prints a run that has ended; one that is part of another is shown by that."""
+    if run.joined or run.ledger is None:
+        return
+    from rich.console import Console
+
+    document = joulegram.open_ledger(run.ledger).run(run.id).document()
+    Console().print(joulegram.summary_table(document))
+
+
 def cuda_mark(trainer: Any) -> Event | None:
     """An event in the queue of the Trainer's CUDA device; None for any other device."""
     device = trainer.strategy.root_device
@@ -69,7 +94,7 @@ def validates_anywhere(trainer: Any) -> bool:
     return isinstance(interval, int) or interval != 1.0 or trainer.check_val_every_n_epoch != 1
 
 
-def attributes(trainer: Any, pl_module: Any) -> dict[str, Any]:
+def describe(trainer: Any, pl_module: Any) -> dict[str, Any]:
     """What a reader of the run would want to know of its set-up."""
     found = {
         "model": type(pl_module).__name__,
