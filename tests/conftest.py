@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# Under pytest's importlib mode no test folder is on the import path.
+sys.path.insert(0, str(Path(__file__).parent))
 
 # Two workers that each start a thread per core slow each other down; subprocesses inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -6,8 +6,8 @@ an address, a key or a look-up of the user's place is taken from the user alone.
 
 from __future__ import annotations
 
-import difflib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
@@ -24,6 +24,8 @@ _OTHER_VARIABLES = frozenset({"RUN", "DISABLED", "AUTO", "HOST", "RUNTIME_DIR", 
 # A project's pyproject.toml may not set these.
 _USERS_ALONE = frozenset({"feeds", "meter_options", "ip_lookup"})
 _TABLES = frozenset({"feeds", "meter_options"})
+# In a TOML header, as a key of its own line, or further on in a line whose key is `tool`.
+_OUR_NAME = rb"""(?m)^\s*(?:\[.*joulegram|(["']?)joulegram\1\s*[.=]|(["']?)tool\2\s*[.=].*joulegram)"""
 
 
 class ConfigError(ValueError):
@@ -109,7 +111,7 @@ def _sources(folder: Path | None) -> Iterable[tuple[str, Mapping[str, Any]]]:
     if os.path.isfile(own):  # Path.is_file raises where a folder above may not be looked into
         yield str(own), _read_toml(own)
     project = _project_file(folder)
-    if project is not None and _mentions_us(project):
+    if project is not None and _may_configure_us(project):
         yield str(project), _harmless(_project_table(project), project)
     yield "environment", _environment()
 
@@ -123,12 +125,16 @@ def _project_file(folder: Path | None) -> Path | None:
     return next((candidate for candidate in candidates if os.path.isfile(candidate)), None)
 
 
-def _mentions_us(project: Path) -> bool:
-    """Whether a pyproject.toml is worth parsing, which takes longer than the whole start of a run."""
+def _may_configure_us(project: Path) -> bool:
+    """Whether a pyproject.toml is worth parsing, which takes longer than the whole start of a run.
+
+    A dependency on joulegram makes no table: a header or a key has to bear the name.
+    """
     try:
-        return b"joulegram" in project.read_bytes()
+        text = project.read_bytes()
     except OSError:
         return False
+    return b"joulegram" in text and re.search(_OUR_NAME, text) is not None
 
 
 def _project_table(project: Path) -> Mapping[str, Any]:
@@ -199,6 +205,8 @@ def _laid_over(earlier: Mapping[str, Mapping[str, Any]], later: Mapping[str, Map
 
 
 def _misspelt(name: str, where: str) -> str:
+    import difflib
+
     shown = (lambda key: PREFIX + key.upper()) if where == "environment" else str
     known = (*_NAMES, *(other.lower() for other in _OTHER_VARIABLES)) if where == "environment" else _NAMES
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import joulegram
+
+FIRST_FIGURE_S = 0.25
+"""An epoch may be over before the first sample and the price are there; who monitors a figure expects it even so."""
 
 
 class Event(Protocol):
@@ -46,6 +50,11 @@ class Fence:
             then()
 
 
+def no_mark() -> Event | None:
+    """For a device without a queue. A function by name: a Trainer that spawns its ranks pickles its callbacks."""
+    return None
+
+
 class Loop:
     """A run with its spans by kind. Each phase lasts until the next is entered.
 
@@ -57,9 +66,10 @@ class Loop:
     def __init__(self, run: joulegram.Run | None = None, fence: Fence | None = None) -> None:
         self.run = run
         self.phase = "other"
-        self._fence = fence or Fence(lambda: None)
+        self._fence = fence or Fence(no_mark)
         self._spans: dict[str, joulegram.Span] = {}
         self._phase_before_save = "other"
+        self._is_first_lap = True
 
     @property
     def is_in_epoch(self) -> bool:
@@ -107,8 +117,17 @@ class Loop:
             self.enter(self._phase_before_save)
 
     def lap(self) -> Mapping[str, float]:
-        """What was added since the last lap."""
-        return self.run.lap() if self.run is not None else {}
+        """What was added since the last lap; the first waits a moment for there to be figures at all."""
+        run = self.run
+        if run is None:
+            return {}
+        until_s = time.monotonic() + FIRST_FIGURE_S
+        while self._is_first_lap and run.id and run.status == "running" and time.monotonic() < until_s:
+            if run.footprint().carbon_g.method != "missing":
+                break
+            time.sleep(0.01)
+        self._is_first_lap = False
+        return run.lap()
 
     def end(self, status: Any, error: BaseException | str | None = None) -> None:
         """Ends the run with all that is open, the innermost first; again is harmless."""

@@ -14,6 +14,9 @@ from tiny_training import ByHand, Leaving, Numbers, SecondOrder, Skipping, Tiny,
 from torch.utils.data import DataLoader, IterableDataset
 
 Make = Callable[..., Any]
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*(no `val_dataloader`|is not empty|callbacks used to create|is not resumable|returned `None`)"
+)
 PHASES = {"data", "forward", "backward", "optimizer", "validation", "checkpoint", "sanity", "other"}
 
 
@@ -173,7 +176,6 @@ def test_a_resumed_epoch_has_a_span(
     trainer: Make, monitor: Make, recorded: Make, adds_up: Make, tmp_path: Path, where: str
 ) -> None:
     steps = 2 if where == "within an epoch" else 4
-    trainer(monitor(), max_steps=steps).fit(Tiny(), loader(4))
     first = monitor()
     before = trainer(
         first, ModelCheckpoint(dirpath=tmp_path, every_n_train_steps=steps), max_steps=steps, enable_checkpointing=True

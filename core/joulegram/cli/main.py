@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from joulegram import __version__
 from joulegram.config import ConfigError
@@ -42,8 +42,21 @@ def _complain(error: Exception) -> int:
     return 2
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"joulegram: {message} ({self.prog} --help says more)\n")
+
+
+def _how_many(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a whole number is needed, not {text!r}")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="joulegram",
         description="From joules to grams: what machine learning costs in compute, energy and carbon.",
     )
@@ -60,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     runs = verbs.add_parser("runs", help="list runs, newest first")
     for name in ("project", "stage", "status"):
         runs.add_argument(f"--{name}", help=f"only runs of this {name}")
-    runs.add_argument("-n", "--most", type=int, metavar="N", help="at most N runs")
+    runs.add_argument("-n", "--most", type=_how_many, metavar="N", help="at most N runs")
     runs.set_defaults(do=_runs)
 
     report = verbs.add_parser("report", help="show what a run cost")
@@ -127,8 +140,10 @@ def _seal_while_it_is_quick(ledger: OpenLedger, run_ids: Sequence[str], started_
             return
         try:
             ledger.seal(run_id)
-        except (MissingExtra, OSError, LookupError):
+        except MissingExtra:
             return  # a favour, not what was asked for
+        except (OSError, LookupError):
+            continue
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -173,9 +188,14 @@ def _seal(options: argparse.Namespace) -> int:
     ids = options.run or [
         str(s.run["id"]) for s in ledger.summaries() if s.run["status"] not in ("running", "unreadable")
     ]
-    sealed = sum(ledger.seal(run_id) for run_id in ids)
+    sealed = code = 0
+    for run_id in ids:
+        try:
+            sealed += ledger.seal(run_id)
+        except OSError as error:  # one run's damage is no reason to leave the others
+            code = _complain(error)
     print(f"{sealed} journal{'' if sealed == 1 else 's'} sealed")
-    return 0
+    return code
 
 
 def _merge(options: argparse.Namespace) -> int:

@@ -33,7 +33,7 @@ def track_command(command: Sequence[str], given: Mapping[str, Any]) -> int:
     run = start(given["name"] or shlex.join(command)[:80], **settings, attributes={"command": shlex.join(command)})
     try:
         code = _wait_for(command)
-    except (FileNotFoundError, PermissionError) as error:
+    except OSError as error:  # not there, or nothing that can be run
         run.close("failed", error)
         print(f"joulegram: {command[0]}: {error.strerror}", file=sys.stderr)
         return 127 if isinstance(error, FileNotFoundError) else 126

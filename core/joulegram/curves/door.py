@@ -49,13 +49,15 @@ class GrowingCurve:
             self.tip = (time_ns, value)
             self._knot()
             return
-        if not self._reaches(time_ns, value):
-            self._knot()
-        self.tip, self.epsilon = (time_ns, value), epsilon
         dt = time_ns - self._t0
-        if dt > 0:
-            self._hi = min(self._hi, (value + epsilon - self._v0) / dt)
-            self._lo = max(self._lo, (value - epsilon - self._v0) / dt)
+        if dt > 0 and not self._lo <= (value - self._v0) / dt <= self._hi:
+            self._knot()
+            dt = time_ns - self._t0
+        self.tip, self.epsilon = (time_ns, value), epsilon
+        if dt > 0:  # no min and max: this runs for every sample of every curve
+            high, low = (value + epsilon - self._v0) / dt, (value - epsilon - self._v0) / dt
+            self._hi = min(self._hi, high)
+            self._lo = max(self._lo, low)
 
     def pin(self) -> None:
         """Makes the last sample a knot."""
@@ -74,10 +76,6 @@ class GrowingCurve:
         if self.tip is not None:
             twin._t0, twin._v0, twin._lo, twin._hi = self._t0, self._v0, self._lo, self._hi
         return twin
-
-    def _reaches(self, time_ns: int, value: float) -> bool:
-        dt = time_ns - self._t0
-        return dt <= 0 or self._lo <= (value - self._v0) / dt <= self._hi
 
     def _knot(self) -> None:
         assert self.tip is not None

@@ -40,6 +40,7 @@ class Member:
         joined_s: CPU time (s) that its process tree had used by then.
         left_ns: when it stopped; None while it records.
         left_s: CPU time (s) that its process tree had used by then.
+        earlier_s: CPU time (s) that its process accounted for when it recorded before: a process may come again.
     """
 
     pid: int
@@ -50,6 +51,11 @@ class Member:
     joined_s: float
     left_ns: int | None = None
     left_s: float | None = None
+    earlier_s: float = 0.0
+
+    def accounted_s(self, tree_s: float) -> float:
+        """CPU time (s) that it accounts for, when its tree has used `tree_s` by now."""
+        return self.earlier_s + max(0.0, (tree_s if self.left_s is None else self.left_s) - self.joined_s)
 
     @property
     def lives(self) -> bool:
@@ -66,13 +72,18 @@ class Cohort:
     def __init__(self, run_id: str, folder: Path | None = None) -> None:
         self._folder = (folder or runtime_folder()) / run_id
         self._me: Member | None = None
+        self._read: dict[str, tuple[tuple[int, int], Member]] = {}
 
     def join(self, now_ns: int, tree_s: float) -> None:
         """Says that this process records from now on, and what its tree's CPU time (s) was before."""
         pid = os.getpid()
         cpus = tuple(sorted(affinity(0)))
-        self._me = Member(pid, str(process_started(pid)), ancestors(pid), cpus, now_ns, tree_s)
-        self._write(self._me)
+        me = Member(pid, str(process_started(pid)), ancestors(pid), cpus, now_ns, tree_s)
+        before = self.others().get(pid)
+        if before is not None and before.started == me.started:
+            me = replace(me, earlier_s=before.accounted_s(before.joined_s))
+        self._me = me
+        self._write(me)
 
     def leave(self, now_ns: int, tree_s: float) -> None:
         """Says that this process records no longer, and what its tree's CPU time (s) is now."""
@@ -87,14 +98,23 @@ class Cohort:
         found: dict[int, Member] = {}
         with contextlib.suppress(OSError):
             for path in self._folder.glob("*.json"):
-                with contextlib.suppress(OSError, ValueError, TypeError):
-                    values = json.loads(path.read_bytes())
-                    member = Member(
-                        **{**values, "ancestors": tuple(values["ancestors"]), "cpus": tuple(values["cpus"])}
-                    )
+                with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+                    member = self._member(path)
                     if self._me is None or (member.pid, member.started) != (self._me.pid, self._me.started):
                         found[member.pid] = member
         return found
+
+    def _member(self, path: Path) -> Member:
+        """What a file says; of hundreds that came and went, each is read once."""
+        status = path.stat()
+        version = (status.st_ino, status.st_mtime_ns)
+        known = self._read.get(path.name)
+        if known is not None and known[0] == version:
+            return known[1]
+        values = json.loads(path.read_bytes())
+        member = Member(**{**values, "ancestors": tuple(values["ancestors"]), "cpus": tuple(values["cpus"])})
+        self._read[path.name] = (version, member)
+        return member
 
     def _write(self, member: Member) -> None:
         path = self._folder / f"{member.pid}-{member.started}.json"

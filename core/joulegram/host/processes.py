@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 LINUX = sys.platform.startswith("linux")
+_OVER = (b"Z", b"X", b"x")
+"""States of a process that has ended and that nobody has waited for yet."""
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
 
 
@@ -26,7 +28,8 @@ def process_started(pid: int) -> str | None:
     """Start time of a process as its system tells it: with the pid it names one process of a boot. None if gone."""
     try:
         if LINUX:
-            return _stat_fields(pid)[19].decode()
+            values = _stat_fields(pid)
+            return None if values[0] in _OVER else values[19].decode()
         import psutil
 
         return f"{psutil.Process(pid).create_time():.2f}"
@@ -118,11 +121,27 @@ class NodeTimes:
 
 
 @dataclass(slots=True)
+class _Usage:
+    """One look at a process tree: CPU seconds, start and parent of each of its processes."""
+
+    cpu_s: dict[int, float] = field(default_factory=dict)
+    started: dict[int, str] = field(default_factory=dict)
+    parent: dict[int, int] = field(default_factory=dict)
+
+    def ancestors(self, pid: int) -> Iterator[int]:
+        while (pid := self.parent.get(pid, 0)) in self.cpu_s:
+            yield pid
+
+    def subtree_s(self, root: int) -> float:
+        return sum(s for pid, s in self.cpu_s.items() if pid == root or root in self.ancestors(pid))
+
+
+@dataclass(slots=True)
 class ProcessTree:
     """CPU seconds of this process and all its descendants, those that came and went included.
 
-    A descendant that left without being waited for, or that moved to another parent, keeps what it had used: neither
-    sum ever falls. Owned by one thread, the sampler's.
+    A descendant that moved to another parent keeps what it had used, and no sum ever falls. Owned by one thread, the
+    sampler's.
 
     Attributes:
         total_s: of the whole tree, at the last look.
@@ -130,6 +149,8 @@ class ProcessTree:
 
     root: int = field(default_factory=os.getpid)
     total_s: float = 0.0
+    _moved_s: float = 0.0
+    _last: _Usage = field(default_factory=_Usage)
     _subtrees_s: dict[int, float] = field(default_factory=dict)
 
     def look(self, subtrees: Iterable[int] = ()) -> Mapping[int, float]:
@@ -142,26 +163,15 @@ class ProcessTree:
             CPU seconds of each wanted subtree; of one that is gone, as it was last seen.
         """
         usage = _tree_usage(self.root)
-        self.total_s = max(self.total_s, sum(usage.cpu_s.values()))
+        for pid in self._last.cpu_s.keys() - usage.cpu_s.keys():
+            if process_started(pid) == self._last.started[pid]:
+                self._moved_s += self._last.cpu_s[pid]
+        self._last = usage
+        self.total_s = max(self.total_s, sum(usage.cpu_s.values()) + self._moved_s)
         for pid in subtrees:
             if pid in usage.cpu_s:
                 self._subtrees_s[pid] = max(self._subtrees_s.get(pid, 0.0), usage.subtree_s(pid))
         return self._subtrees_s
-
-
-@dataclass(slots=True)
-class _Usage:
-    """One look at a process tree: CPU seconds and parent of each of its processes."""
-
-    cpu_s: dict[int, float] = field(default_factory=dict)
-    parent: dict[int, int] = field(default_factory=dict)
-
-    def ancestors(self, pid: int) -> Iterator[int]:
-        while (pid := self.parent.get(pid, 0)) in self.cpu_s:
-            yield pid
-
-    def subtree_s(self, root: int) -> float:
-        return sum(s for pid, s in self.cpu_s.items() if pid == root or root in self.ancestors(pid))
 
 
 def _tree_usage(root: int) -> _Usage:
@@ -169,8 +179,9 @@ def _tree_usage(root: int) -> _Usage:
     parents = {root: 0, **dict(_descendants(root))}
     for pid, parent in parents.items():
         with contextlib.suppress(Exception):  # it may leave between the look at the tree and the look at it
-            usage.cpu_s[pid] = _own_cpu_s() if pid == os.getpid() else _cpu_s(pid)
-            usage.parent[pid] = parent
+            cpu_s, started = _look_at(pid)
+            usage.cpu_s[pid] = _own_cpu_s() if pid == os.getpid() else cpu_s
+            usage.started[pid], usage.parent[pid] = started, parent
     return usage
 
 
@@ -180,14 +191,17 @@ def _own_cpu_s() -> float:
     return time.process_time() + times.children_user + times.children_system
 
 
-def _cpu_s(pid: int) -> float:
+def _look_at(pid: int) -> tuple[float, str]:
+    """CPU seconds of a process and its waited-for children, and its start as `process_started` tells it."""
     if LINUX:
         values = _stat_fields(pid)
-        return sum(int(value) for value in values[11:15]) * _TICK_S  # utime, stime and those of waited-for children
+        return sum(int(value) for value in values[11:15]) * _TICK_S, values[19].decode()
     import psutil
 
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system + getattr(times, "children_user", 0) + getattr(times, "children_system", 0))
+    process = psutil.Process(pid)
+    times = process.cpu_times()
+    children_s = getattr(times, "children_user", 0) + getattr(times, "children_system", 0)
+    return float(times.user + times.system + children_s), f"{process.create_time():.2f}"
 
 
 def _stat_fields(pid: int) -> list[bytes]:

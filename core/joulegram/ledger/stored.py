@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
 from joulegram.curves.timeline import Timeline
 from joulegram.curves.trace import RecorderTrace, channel_trace
 from joulegram.host.clock import Clock

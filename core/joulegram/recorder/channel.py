@@ -115,7 +115,7 @@ class ChannelLog:
         """The curves by the names that they have in a journal."""
         yield f"node {self.channel.id}", self.node
         yield f"run {self.channel.id}", self.run
-        for phase, curve in self.phases.items():
+        for phase, curve in list(self.phases.items()):  # the sampler may add one while another thread looks
             yield f"phase {phase} {self.channel.id}", curve
 
     def _first(self, time_ns: int) -> None:
@@ -162,9 +162,10 @@ class ChannelLog:
         self._node_j += interval.energy_j
         self._run_j += run_j
         self.node.add(interval.end_ns, self._node_j, self._epsilon(self._node_j, interval.end_ns))
-        self.run.add(interval.end_ns, self._run_j, self._epsilon(self._run_j, interval.end_ns))
+        epsilon_j = self._epsilon(self._run_j, interval.end_ns)
+        self.run.add(interval.end_ns, self._run_j, epsilon_j)
         for phase, curve in self.phases.items():
-            curve.add(interval.end_ns, self._phase_j[phase], self._epsilon(self._run_j, interval.end_ns))
+            curve.add(interval.end_ns, self._phase_j[phase], epsilon_j)
         if edged:
             self.node.pin()
             self.run.pin()

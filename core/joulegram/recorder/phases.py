@@ -8,7 +8,9 @@ from joulegram.curves.door import GrowingCurve
 from joulegram.curves.phases import OTHER, Cursor
 from joulegram.units import NS_PER_S
 
-EPSILON_S = 0.02
+# Wider than a usual step, whose phases would be a knot each; edges of spans are knots, so no span's figure has it.
+EPSILON_S = 0.5
+EPSILON_ENTRIES = 2.0
 
 
 class PhaseLog:
@@ -51,7 +53,7 @@ class PhaseLog:
         for phase, spent_ns in self._spent_ns.items():
             for curves, value, epsilon in (
                 (self._seconds, spent_ns / NS_PER_S, EPSILON_S),
-                (self._counts, float(self._entries.get(phase, 0)), 0.5),
+                (self._counts, float(self._entries.get(phase, 0)), EPSILON_ENTRIES),
             ):
                 if phase not in curves:
                     curves[phase] = GrowingCurve()

@@ -13,11 +13,13 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from joulegram.config import Settings
 from joulegram.host.clock import Clock, drift_ns
 from joulegram.host.cohort import Cohort
+from joulegram.notices import warn
 from joulegram.recorder.knots import new_knots
 from joulegram.recorder.opening import Opened
 from joulegram.recorder.sampler import Sampler, Superseded
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 
 FLUSH_NS = 5 * NS_PER_S
+OPEN_WAIT_NS = NS_PER_S
+"""How long the first write waits for the meters to open: until then a counter may take a model's place."""
 READ_DEADLINE_NS = NS_PER_S // 2
 WATCH_S = 0.25
 """How often the keeper looks after the sampler: with the deadline, less than other meters' samples may be late."""
@@ -49,6 +53,9 @@ class Sink(Protocol):
         Raises:
             OSError: they are not; the caller offers them again.
         """
+
+    def removed(self) -> bool:
+        """Whether somebody has removed what was written."""
 
     def close(self) -> None:
         """Lets go of what the sink holds open."""
@@ -81,10 +88,11 @@ class Recorder:
         self._sampler = Sampler(settings, clock, Cohort(header.run), header.start_ns)
         for meter in opened:
             self._sampler.take(meter)
-        self._unwritten: deque[Record] = deque([header])
+        self._said: list[Record] = [header]
+        self._unwritten: deque[Record] = deque(self._said)
         self._known_channels: set[str] = set()
         self._gaps_written: dict[str, int] = {}
-        self._notes_written = 0
+        self._notes_written = self._jumps_taken = 0
         self._closed_spans: deque[Spanlike] = deque()
         self._open_spans: dict[int, Spanlike] = {}
         self._told_spans: dict[int, SpanRecord] = {}
@@ -92,7 +100,7 @@ class Recorder:
         self._sampled, self._kept = threading.Event(), threading.Event()
         self._generation = 0
         self._end: End | None = None
-        self._abandoned = False
+        self._closing = self._abandoned = False
         self._cpu_s: dict[str, float] = {}
         self._wakeups = 0
         self._anchors = [header.anchor]
@@ -127,11 +135,12 @@ class Recorder:
 
     def closed(self, span: Spanlike) -> None:
         """A span was closed."""
+        self._closed_spans.append(span)  # first, so that no flush finds it in neither
         self._open_spans.pop(id(span), None)
-        self._closed_spans.append(span)
 
     def say(self, record: Record) -> None:
         """Adds a record of someone else's making (a price, a note)."""
+        self._said.append(record)
         self._unwritten.append(record)
 
     def note(self, kind: str, text: str) -> None:
@@ -212,8 +221,6 @@ class Recorder:
         self._kept.wait(EXIT_WAIT_S)
         _RECORDERS.discard(self)
 
-    _closing = False
-
     def abandon(self) -> None:
         """Lets go without a trace: this process is a fork's child, and the run is its parent's."""
         self._abandoned = True
@@ -221,6 +228,7 @@ class Recorder:
     # -- the sampler's thread -------------------------------------------------------------------------------------
 
     def _sample(self, generation: int) -> None:
+        self._throttle.wait(THROTTLE_S)  # the caller goes first: opening meters keeps the interpreter busy
         woken, started_s = False, time.thread_time()
         while True:
             final = self._end is not None
@@ -254,32 +262,61 @@ class Recorder:
                 self._generation += 1
                 self._start_thread(self._sample, "joulegram-sampler", self._generation)
             closing, now_ns = self._closing, self.clock.monotonic_ns()
-            if asked or closing or now_ns - flushed_ns >= FLUSH_NS:
+            opened = self._sampler.ready or now_ns - self.header.start_ns >= OPEN_WAIT_NS
+            if closing or (opened and (asked or now_ns - flushed_ns >= FLUSH_NS)):
                 flushed_ns = now_ns
                 self._flush(closing)
             self._count("keeper", started_s)
             if closing:
-                self._sink.close()
+                with suppress(OSError):
+                    self._sink.close()
                 self._kept.set()
                 return
 
     def _flush(self, closing: bool) -> None:
         """Hands over what is new; what the sink cannot take is offered again with the next flush."""
+        self._take_jumps()
         anchor = self.clock.anchor()
         self._keep_anchor(anchor)
-        self._collect()
-        batch = list(self._unwritten)
-        last = self._end if closing and self._end else Heartbeat(anchor)
         try:
-            self._sink.write([*batch, last])
-        except OSError as error:
-            if not self._complained:
-                self._complained = True
-                self._sampler.note("ledger", f"the journal cannot be written, records are kept in memory: {error}")
+            if self._sink.removed():
+                self._start_over()
+            self._collect()
+            batch = list(self._unwritten)
+            self._sink.write([*batch, self._end if closing and self._end else Heartbeat(anchor)])
+        except Exception as error:  # a disk that is full or gone, most likely
+            self._complain(error, closing)
             return
         self._complained = False
         for _ in batch:
             self._unwritten.popleft()
+
+    def _complain(self, error: Exception, closing: bool) -> None:
+        if closing:
+            warn(f"the journal cannot be written, and what run {self.header.run} kept in memory is lost: {error}")
+        elif not self._complained:
+            self._sampler.note("ledger", f"the journal cannot be written, records are kept in memory: {error}")
+        self._complained = True
+
+    def _start_over(self) -> None:
+        """What was written is gone: all that is still known is to be written again."""
+        pending = [record for record in self._unwritten if isinstance(record, SpanRecord)]
+        self._unwritten.clear()
+        self._unwritten.extend([*self._said, *pending, *map(Heartbeat, self._sampler.jumps)])
+        self._known_channels.clear()
+        self._gaps_written.clear()
+        self._told_spans.clear()
+        self._notes_written = 0
+        for _, curve in self._sampler.curves():
+            curve.flushed, curve.told = 0, None
+        self._sampler.note("ledger", "the journal was removed; it is begun again, without the spans that had ended")
+
+    def _take_jumps(self) -> None:
+        jumps = self._sampler.jumps[self._jumps_taken :]
+        self._jumps_taken += len(jumps)
+        for anchor in jumps:
+            self._keep_anchor(anchor)
+            self._unwritten.append(Heartbeat(anchor))
 
     def _keep_anchor(self, anchor: Anchor) -> None:
         """Anchors between which the clocks ran alike say nothing; the first and the last of them are enough."""
@@ -289,6 +326,7 @@ class Recorder:
             self._anchors.append(anchor)
 
     def _collect(self) -> None:
+        self._sampler.fix()
         for channel in self._sampler.channels():
             if channel.channel.id not in self._known_channels:
                 self._known_channels.add(channel.channel.id)
@@ -297,11 +335,11 @@ class Recorder:
         notes = self._sampler.notes[self._notes_written :]
         self._notes_written += len(notes)
         self._unwritten.extend(notes)
+        self._unwritten.extend(self._changed_spans())
         while self._closed_spans:
             span = self._closed_spans.popleft()
             self._told_spans.pop(id(span), None)
             self._unwritten.append(span.record())
-        self._unwritten.extend(self._changed_spans())
         self._unwritten.append(new_knots(self.header.start_ns, self._sampler.curves()))
 
     def _changed_spans(self) -> Iterator[SpanRecord]:

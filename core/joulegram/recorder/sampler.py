@@ -62,6 +62,8 @@ class MeterLog:
         before_ns = clock.monotonic_ns()
         values = list(map(float, self.meter.read()))
         after_ns = clock.monotonic_ns()
+        if len(values) != len(self.channels):
+            raise ValueError(f"{len(values)} readings for {len(self.channels)} channels")
         self.inbox.append(((before_ns + after_ns) // 2, values))
         return after_ns - before_ns
 
@@ -308,7 +310,7 @@ class Sampler:
                     channel.fail("stuck")
             while meter_log.inbox:
                 time_ns, values = meter_log.inbox.popleft()
-                for channel, value in zip(meter_log.channels, values, strict=False):
+                for channel, value in zip(meter_log.channels, values, strict=True):
                     channel.sample(time_ns, value)
 
     # -- settling -----------------------------------------------------------------------------------------------

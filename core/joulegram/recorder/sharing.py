@@ -47,8 +47,8 @@ class ShareLog:
         """Starts the log with its first look."""
         log = cls(cohort, ProcessTree(), NodeTimes(), GrowingCurve(), GrowingCurve(), GrowingCurve())
         log._quota = cgroup_quota()
-        log.tree.look()
-        log._last_ns, log._busy_start_s, log._own_start_s = now_ns, log.node.busy_s(), log.tree.total_s
+        log._last_ns, log._busy_start_s = now_ns, log.node.busy_s()
+        log._own_start_s = log._unclaimed_s(cohort.others())
         cohort.join(now_ns, log.tree.total_s)
         for curve in (log.busy_s, log.own_s, log.reserved_s):
             curve.add(now_ns, 0.0, 0.0)
@@ -59,7 +59,7 @@ class ShareLog:
         started_s = time.thread_time()
         others = self.cohort.others()
         busy_s = max(self.node.busy_s() - self._busy_start_s, self._tip(self.busy_s))
-        own_s = max(self._own_s(others), self._tip(self.own_s))
+        own_s = max(self._unclaimed_s(others) - self._own_start_s, self._tip(self.own_s))
         share = Share(
             reserved=self._reserved(others, self._last_ns, now_ns),
             cpu=cpu_fraction(own_s - self._tip(self.own_s), busy_s - self._tip(self.busy_s)),
@@ -80,16 +80,12 @@ class ShareLog:
         self.cohort.leave(now_ns, self.tree.total_s)
         self.node.close()
 
-    def _own_s(self, others: Mapping[int, Member]) -> float:
-        """CPU time since the start (s) of this process's tree, without what other recorders in it account for."""
+    def _unclaimed_s(self, others: Mapping[int, Member]) -> float:
+        """CPU time (s) of this process's tree, without what other recorders in it account for."""
         inside = {pid: other for pid, other in others.items() if self.tree.root in other.ancestors}
         topmost = {pid: other for pid, other in inside.items() if not any(above in inside for above in other.ancestors)}
         seen_s = self.tree.look(topmost)
-        theirs_s = 0.0
-        for pid, other in topmost.items():
-            until_s = other.left_s if other.left_s is not None else seen_s.get(pid, other.joined_s)
-            theirs_s += max(0.0, until_s - max(other.joined_s, 0.0))
-        return self.tree.total_s - self._own_start_s - theirs_s
+        return self.tree.total_s - sum(o.accounted_s(seen_s.get(pid, o.joined_s)) for pid, o in topmost.items())
 
     def _reserved(self, others: Mapping[int, Member], start_ns: int, end_ns: int) -> float:
         """This recorder's part of the node's cores over a stretch of time in which others may have come and gone."""

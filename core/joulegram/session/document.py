@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,15 @@ POWER_POINTS = 1_000
 def iso_utc(wall_s: float) -> str:
     """Seconds since 1970 as ISO 8601 in UTC, to the millisecond."""
     return datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def plain(value: Any) -> Any:
+    """What was kept with a run or a span as JSON can hold it: a number that is none (NaN, infinity) as its name."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    return str(value) if isinstance(value, float) and not isfinite(value) else value
 
 
 def describe(run: RecordedRun) -> dict[str, Any]:
@@ -60,9 +70,14 @@ def run_part(run: RecordedRun) -> dict[str, Any]:
         "ranks": run.ranks,
         "parent": run.parent,
         "enclosing_run": run.enclosing_run,
-        "attributes": dict(run.attributes),
+        "attributes": plain(run.attributes),
         "error": run.error,
     }
+
+
+def listed_run(run: RecordedRun) -> dict[str, Any]:
+    """What a listing shows of what identifies a run: what its own process knew when it ended."""
+    return {name: value for name, value in run_part(run).items() if name not in ("attributes", "error")}
 
 
 def live_summary(run: Run) -> dict[str, Any]:
@@ -109,7 +124,7 @@ def span_part(span: RecordedSpan) -> dict[str, Any]:
         "index": span.index,
         "start_s": span.start_s,
         "duration_s": span.duration_s,
-        "attributes": dict(span.attributes),
+        "attributes": plain(span.attributes),
         "footprint": span.footprint.to_json(),
     }
 

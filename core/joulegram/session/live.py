@@ -10,9 +10,10 @@ import atexit
 import functools
 import os
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,7 @@ from joulegram.host.clock import Clock
 from joulegram.host.forking import importing
 from joulegram.host.launcher import rank as launcher_rank
 from joulegram.host.processes import process_started
-from joulegram.ledger.writer import SUFFIX, JournalWriter
+from joulegram.ledger.writer import JournalWriter, free_path
 from joulegram.notices import warn
 from joulegram.recorder.opening import open_quick
 from joulegram.recorder.recorder import Recorder
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 PRICE_WAIT_S = 1.0
+CALLER_FIRST_S = 0.025
+"""Pricing loads NumPy, which keeps the interpreter busy: by then the caller is at work."""
 # Edges at which meters that take microseconds are read in the caller's thread.
 _INSTANT_KINDS = frozenset({"run", "epoch"})
 LAP_FIGURES = ("energy_j", "node_energy_j", "facility_energy_j", "carbon_g", "duration_s")
@@ -58,11 +61,11 @@ class Span:
         end_ns: when it was closed; None while it is open.
     """
 
-    __slots__ = ("_run", "_token", "attributes", "end_ns", "id", "index", "kind", "name", "parent", "start_ns")
+    __slots__ = ("_outer", "_run", "attributes", "end_ns", "id", "index", "kind", "name", "parent", "start_ns")
 
     def __init__(self, run: Run, kind: str, name: str | None, index: int | None, attributes: dict[str, Any]) -> None:
         self._run = run
-        self._token: Token[Span | None] | None = None
+        self._outer: Span | None = None
         self.id = ""
         self.parent: str | None = None
         self.kind, self.name, self.index, self.attributes = kind, name or kind, index, attributes
@@ -70,20 +73,20 @@ class Span:
         self.end_ns: int | None = None
 
     def open(self) -> Span:
-        """Starts the interval now."""
+        """Starts the interval now. A span is one interval: again is harmless, and changes nothing."""
         recorder = self._run._live()
-        if recorder is None:
+        if recorder is None or self.id:
             return self
-        enclosing = _current.get()
-        if enclosing is not None and enclosing._run._recorder is recorder:
-            self.parent = enclosing.id
-        elif self._run._root is not None:
-            self.parent = self._run._root.id
+        self._enter()
+        enclosing = self._outer
+        while enclosing is not None and (enclosing._run._recorder is not recorder or not enclosing.id):
+            enclosing = enclosing._outer
+        enclosing = enclosing or self._run._root or self._run._owner._root
+        self.parent = enclosing.id if enclosing is not None else None
         self.id = self._run._next_span_id()
         self.start_ns = recorder.clock.monotonic_ns()
         recorder.opened(self)
         recorder.edge(self.start_ns, instantly=self.kind in _INSTANT_KINDS)
-        self._token = _current.set(self)
         return self
 
     def close(self) -> None:
@@ -95,15 +98,22 @@ class Span:
         if recorder.alive:
             recorder.edge(self.end_ns, instantly=self.kind in _INSTANT_KINDS)
             recorder.closed(self)
-        if self._token is not None:
-            with suppress(ValueError):  # closed by another thread or task than the one that opened it
-                _current.reset(self._token)
+        self._leave()
         if self.kind == "epoch":
             recorder.flush_soon()
 
+    def _enter(self) -> None:
+        self._outer = _innermost()
+        _current.set(self)
+
+    def _leave(self) -> None:
+        """Out of it, in the thread or task that is in it; others find that it is over when they look."""
+        if _current.get() is self:
+            _current.set(_innermost())
+
     def footprint(self) -> Footprint:
         """What it cost so far; never waits. Figures are provisional until `settled`."""
-        return self._run._footprint_of(self.start_ns, self.end_ns)
+        return self._run._footprint_of(self.start_ns, self.end_ns if self.id else self.start_ns)
 
     def record(self) -> SpanRecord:
         """The span as it stands now, as plain data."""
@@ -146,9 +156,9 @@ class Run:
         """The run whose recorder this one uses: itself, or the one that it joined in this process."""
         self._book: PriceBook | None = None
         self._priced = threading.Event()
-        self._environment: dict[str, str | None] = {}
+        self._marker = Span(self, "run", name, None, {})
         self._span_numbers = count(1)
-        self._span_prefix = os.urandom(3).hex()
+        self._span_prefix = os.urandom(4).hex()
         self._lapped: dict[str, float] = {}
         self._all_ranks: dict[str, float] = {}
         self._lineage: Lineage | None = None
@@ -268,14 +278,15 @@ class Run:
         return recorder if recorder is not None and recorder.alive else None
 
     def _next_span_id(self) -> str:
-        return f"{self._span_prefix}-{next(self._span_numbers)}"
+        owner = self._owner
+        return f"{owner._span_prefix}-{next(owner._span_numbers)}"
 
     def _footprint_of(self, start_ns: int, end_ns: int | None) -> Footprint:
         from joulegram import pricing
 
         if self._recorder is None:
             return pricing.nothing("joulegram is disabled" if config.disabled() else "nothing was recorded")
-        now_ns = self._end_ns or self._recorder.clock.monotonic_ns()
+        now_ns = self._owner._end_ns or self._recorder.clock.monotonic_ns()
         return self._pricer(now_ns).footprint(start_ns, now_ns if end_ns is None else end_ns)
 
     def _pricer(self, now_ns: int) -> Pricer:
@@ -293,7 +304,7 @@ class Run:
         """
         if self._recorder is None:
             raise RuntimeError("an inert run has no trace")
-        return self._recorder.trace(now_ns or self._end_ns or self._recorder.clock.monotonic_ns())
+        return self._recorder.trace(now_ns or self._owner._end_ns or self._recorder.clock.monotonic_ns())
 
     def _totals(self) -> dict[str, float]:
         footprint = self.footprint()
@@ -306,20 +317,20 @@ class Run:
         if recorder is None:
             return
         if self._root is not None:
+            self._root.attributes.update(self.attributes)
             self._root.attributes.setdefault("status", status)
             self._root.close()
         if self._owner is not self:
             return
         self._end_ns = recorder.clock.monotonic_ns()
         recorder.edge(self._end_ns, instantly=True)
-        recorder.settle(status, self._end_ns)
-        self._priced.wait(PRICE_WAIT_S)
-        _LIVE.remove(self)
-        for variable, value in self._environment.items():
-            if value is None:
-                os.environ.pop(variable, None)
-            else:
-                os.environ[variable] = value
+        try:
+            recorder.settle(status, self._end_ns)
+            self._priced.wait(PRICE_WAIT_S)
+        finally:
+            _LIVE.remove(self)
+            self._marker._leave()
+            _tell_children()
         summary = None
         with suppress(Exception):  # a summary only spares readers work
             from joulegram.session.document import live_summary
@@ -331,6 +342,27 @@ class Run:
 
 _LIVE: list[Run] = []
 """Runs of this process that own a recorder, the innermost last."""
+
+_TOLD: dict[str, str | None] = {}
+"""The environment of this process before it told its children of a live run."""
+
+
+def _tell_children() -> None:
+    """Puts children of this process into its innermost run; without any, into what this process itself is in."""
+    live = [(run, run._recorder) for run in _LIVE if run._recorder is not None]
+    if not live:
+        for variable, value in _TOLD.items():
+            if value is None:
+                os.environ.pop(variable, None)
+            else:
+                os.environ[variable] = value
+        _TOLD.clear()
+        return
+    for variable in (place.VARIABLE, place.LEDGER_VARIABLE):
+        _TOLD.setdefault(variable, os.environ.get(variable))
+    run, recorder = live[-1]
+    os.environ[place.VARIABLE] = place.announce(run.id, recorder.clock)
+    os.environ[place.LEDGER_VARIABLE] = str(run._ledger)
 
 
 def check_settings(**given: Any) -> None:
@@ -384,10 +416,9 @@ def start(
         "project": project, "stage": stage, "zone": zone, "pue": pue, "intensity": intensity, "basis": basis,
         "ledger": ledger, "meters": meters,
     }  # fmt: skip
-    settings = config.load({key: value for key, value in given.items() if value is not None})
-    run = Run(name or "run", settings, attributes or {})
     if config.disabled():
-        return run
+        return Run(name or "run", config.Settings(project=project, stage=stage or "train", zone=zone), attributes or {})
+    run = Run(name or "run", config.load(given), attributes or {})
     try:
         _begin(run, name, separate, run_id, launcher_rank() if rank is None else rank)
     except config.ConfigError:
@@ -410,10 +441,13 @@ def _begin(run: Run, name: str | None, separate: bool, run_id: str | None, rank:
     if separate or surrounding is None:
         # Made up even where one is given: each rank counts the runs of its launcher's job.
         made_id = place.new_run_id()
-        run.id = place.safe_run_id(run_id or made_id)
+        run.id = place.safe_run_id(run_id or "") or made_id
     else:
         run.id = surrounding.run
+    joined_pid = surrounding.joined_pid if surrounding and not separate else None
     run._ledger = place.ledger_path(run._settings)
+    if joined_pid is not None and os.environ.get(place.LEDGER_VARIABLE):
+        run._ledger = Path(os.environ[place.LEDGER_VARIABLE])  # parts of a run belong together
     notes: list[tuple[str, str]] = []
     opened = open_quick(run._settings, lambda kind, text: notes.append((kind, text)))
     anchor = clock.anchor()
@@ -431,35 +465,41 @@ def _begin(run: Run, name: str | None, separate: bool, run_id: str | None, rank:
         start_ns=anchor.mono_ns,
         anchor=anchor,
         enclosing_run=enclosing if separate else None,
-        joined_pid=surrounding.joined_pid if surrounding and not separate else None,
+        joined_pid=joined_pid,
         attributes=run.attributes,
     )
-    # A process may record several runs, and several parts of one, after each other.
-    stem = f"{clock.host}-{header.rank}-{header.pid}"
-    folder = run._ledger / run.id
-    path = next(p for n in count() if not (p := folder / f"{stem}{f'.{n}' if n else ''}{SUFFIX}").exists())
+    path = free_path(run._ledger / run.id, f"{clock.host}-{header.rank}-{header.pid}")
     run._recorder = Recorder(header, run._settings, JournalWriter(path), clock, opened)
     for kind, text in notes:
         run._recorder.note(kind, text)
     _LIVE.append(run)
+    run._marker._enter()
     run._recorder.edge(anchor.mono_ns, instantly=True)
-    if header.joined_pid is not None:
+    if joined_pid is not None:
         run._root = run._as_span().open()
-    for variable, value in ((place.VARIABLE, place.announce(run.id, clock)), ("JOULEGRAM_LEDGER", str(run._ledger))):
-        run._environment[variable] = os.environ.get(variable)
-        os.environ[variable] = value
+    _tell_children()
     threading.Thread(target=_price, args=(run,), name="joulegram-price", daemon=True).start()
 
 
-def _enclosing_in_process() -> Run | None:
+def _innermost() -> Span | None:
+    """The innermost span, or marker of a run, that this thread or task is in and that is not over."""
     span = _current.get()
-    if span is not None and span._run._live() is not None:
+    while span is not None and (span.end_ns is not None or span._run._live() is None):
+        span = span._outer
+    return span
+
+
+def _enclosing_in_process() -> Run | None:
+    span = _innermost()
+    if span is not None:
         return span._run
-    return next((run for run in reversed(_LIVE) if run._live() is not None), None)
+    # A thread that was started on its own is in what is live around all of the process.
+    return next((run for run in _LIVE if run._live() is not None), None)
 
 
 def _price(run: Run) -> None:
     """Looks up what the run is priced with, off the caller's thread, and keeps it with the run."""
+    time.sleep(CALLER_FIRST_S)
     try:
         with importing():
             from joulegram import pricing, registry
@@ -550,10 +590,12 @@ class track:
         """Tracks every call of a function; what it returns, raises or yields is untouched."""
 
         def again() -> track:
-            return track(self._name or function.__name__, **self._given)
+            return track(self._name or getattr(function, "__name__", "function"), **self._given)
 
         import inspect
 
+        if inspect.isasyncgenfunction(function):
+            return _tracked_stream(again, function)  # type: ignore[return-value]  # as below
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
@@ -578,6 +620,28 @@ class track:
         return tracked  # type: ignore[return-value]  # wraps keeps the signature
 
 
+def _tracked_stream(again: Callable[[], track], function: Callable[..., Any]) -> Callable[..., Any]:
+    """An asynchronous generator function, tracked: what is sent or thrown into it reaches it."""
+
+    @functools.wraps(function)
+    async def tracked(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        stream = function(*args, **kwargs)
+        with again(), suppress(StopAsyncIteration):
+            item = await anext(stream)
+            while True:
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    await stream.aclose()
+                    raise
+                except BaseException as error:
+                    item = await stream.athrow(error)
+                else:
+                    item = await stream.asend(sent)
+
+    return tracked
+
+
 def status_of(error: BaseException | None) -> Status:
     """How a run ended that this exception, or none, left."""
     if error is None or isinstance(error, GeneratorExit):
@@ -590,12 +654,13 @@ def status_of(error: BaseException | None) -> Status:
 
 
 def _close_left_open() -> None:
-    for run in _LIVE:
+    for run in reversed(_LIVE[:]):
         run.close("failed", "the process ended with the run still open")
 
 
 def _forget_after_fork() -> None:
     _LIVE.clear()
+    _TOLD.clear()
     _current.set(None)
 
 

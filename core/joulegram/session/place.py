@@ -14,6 +14,8 @@ from joulegram.host.launcher import job_run_id
 from joulegram.host.processes import process_started
 
 VARIABLE = "JOULEGRAM_RUN"
+LEDGER_VARIABLE = "JOULEGRAM_LEDGER"
+_LONGEST_ID = 128
 
 
 def ledger_path(settings: Settings) -> Path:
@@ -63,7 +65,8 @@ def surrounding_run(clock: Clock) -> Surrounding | None:
     started = recorder.rpartition("/")[2]
     if not process.isdigit() or host != clock.host:
         return Surrounding(run, None)
-    if process_started(int(process)) != started:
+    # This very process knows its own live runs; what it was before an exec is over.
+    if int(process) == os.getpid() or process_started(int(process)) != started:
         return None
     return Surrounding(run, int(process))
 
@@ -75,7 +78,7 @@ def announce(run: str, clock: Clock) -> str:
 
 def safe_run_id(given: str) -> str:
     """A run id of any origin as the name of a folder: it can neither leave the ledger nor hide in it."""
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", given).lstrip(".")
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", given).lstrip(".")[:_LONGEST_ID]
 
 
 def new_run_id() -> str:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from joulegram import config, pricing, registry
-from joulegram.curves.trace import together
+from joulegram.curves.trace import RecorderTrace, together
 from joulegram.host.clock import Clock
-from joulegram.ledger.ledger import Ledger, Summary
+from joulegram.ledger.ledger import Ledger, Summary, UnknownRun
 from joulegram.ledger.stored import Recording, StoredRun, write_price
 from joulegram.pricing import Footprint, Pricer
 from joulegram.records import Basis, IntensityPoint, PriceBook, SpanRecord
 from joulegram.session import place
-from joulegram.session.document import describe, listed, run_part
+from joulegram.session.document import describe, listed, listed_run
 from joulegram.units import NS_PER_S
 
 _ORDINARY = frozenset({"start", "late"})
@@ -81,6 +82,7 @@ class RecordedRun:
         end = stored.root.content.end
         self.attributes: Mapping[str, Any] = {**header.attributes, **(end.attributes if end else {})}
         self.error = end.error if end else None
+        self._traces: dict[Path, RecorderTrace] = {}
         self._pricers: dict[tuple[Path, ...], Pricer] = {}
 
     def __repr__(self) -> str:
@@ -135,10 +137,14 @@ class RecordedRun:
         key = tuple(sorted(member.path for member in group))
         if key not in self._pricers:
             reference = next((m for m in group if m is self.stored.root), recording)
-            traces = {member.path: member.trace() for member in group}
-            trace = together(list(traces.values()), traces[reference.path])
+            trace = together([self._trace_of(member) for member in group], self._trace_of(reference))
             self._pricers[key] = Pricer(trace, self.book)
         return self._pricers[key]
+
+    def _trace_of(self, recording: Recording) -> RecorderTrace:
+        if recording.path not in self._traces:
+            self._traces[recording.path] = recording.trace()
+        return self._traces[recording.path]
 
     def footprint(self) -> Footprint:
         """What the whole run cost."""
@@ -154,11 +160,11 @@ class RecordedRun:
         pricer = self._pricer_of(recording)
         # The group's clock is the recording's own, or the root's where the group holds it.
         edges = [record.start_ns, recording.end_ns if record.end_ns is None else record.end_ns]
-        own, group = recording.trace(), pricer.trace
-        if self.stored.root in self.stored.group(recording) and not own.same_clock(self.stored.root.trace()):
-            edges = group.timeline.mono_ns(own.timeline.wall_s(edges)).tolist()
+        own, root = self._trace_of(recording), self._trace_of(self.stored.root)
+        if self.stored.root in self.stored.group(recording) and not own.same_clock(root):
+            edges = pricer.trace.timeline.mono_ns(own.timeline.wall_s(edges)).tolist()
         start_s = float(own.timeline.wall_s([record.start_ns])[0]) - self.started_s
-        if own.same_clock(self.stored.root.trace()):
+        if own.same_clock(root):
             start_s = (record.start_ns - self.pricer.trace.start_ns) / NS_PER_S
         return RecordedSpan(
             record.id,
@@ -250,7 +256,7 @@ def book_for(zone: str | None, reason: str) -> PriceBook:
 def summarise(stored: StoredRun) -> Summary:
     """What a listing shows of a run."""
     run = RecordedRun(stored)
-    return Summary(run_part(run), listed(run.footprint()))
+    return Summary(listed_run(run), listed(run.footprint()))
 
 
 class OpenLedger:
@@ -291,7 +297,8 @@ class OpenLedger:
             if summary.run["status"] != "unreadable" and all(
                 value is None or summary.run.get(key) == value for key, value in wanted.items()
             ):
-                yield self.run(str(summary.run["id"]))
+                with suppress(UnknownRun):  # removed meanwhile
+                    yield self.run(str(summary.run["id"]))
 
     def summaries(self) -> list[Summary]:
         """What a listing shows of each run, newest first; quick for thousands of runs."""
@@ -303,8 +310,6 @@ class OpenLedger:
         Raises:
             UnknownRun: the ledger is empty.
         """
-        from joulegram.ledger.ledger import UnknownRun
-
         for run in self.runs():
             return run
         raise UnknownRun(f"there are no runs yet in {self.path}")
