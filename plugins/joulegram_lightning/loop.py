@@ -123,7 +123,7 @@ class Loop:
             return {}
         until_s = time.monotonic() + FIRST_FIGURE_S
         while self._is_first_lap and run.id and run.status == "running" and time.monotonic() < until_s:
-            if run.footprint().carbon_g.method != "missing":
+            if run.footprint().carbon_g.value:
                 break
             time.sleep(0.01)
         self._is_first_lap = False

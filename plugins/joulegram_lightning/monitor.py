@@ -136,7 +136,6 @@ class Monitor:
         self._budget = joulegram.Budget(kwh=budget_kwh, gco2e=budget_gco2e)
         self._cadence = cadence(every)
         self._is_automatic = False
-        self._fitted: joulegram.Run | None = None
         self._clear()
 
     @classmethod
@@ -146,6 +145,12 @@ class Monitor:
         monitor._is_automatic = True
         return monitor
 
+    def __getstate__(self) -> dict[str, Any]:
+        """As it was made: a run stays in its process when a Trainer is copied, or sent to the ranks that it spawns."""
+        blank = type(self).__new__(type(self))
+        blank._clear()
+        return {**vars(self), **vars(blank)}
+
     @property
     def run(self) -> joulegram.Run | None:
         """The run being recorded, or the last one that was; None before the first and after recording failed."""
@@ -153,6 +158,12 @@ class Monitor:
 
     def _clear(self) -> None:
         """As before the first run."""
+        self._fitted: joulegram.Run | None = None
+        """The last run that trained: what a checkpoint continues, also one saved after an evaluation."""
+        self._reset()
+
+    def _reset(self) -> None:
+        """As between runs."""
         self._trainer: Any = None
         self._kind = ""
         """``fit``, ``validate``, ``test`` or ``predict``; empty outside of a run that this monitor follows."""
@@ -169,7 +180,7 @@ class Monitor:
         for monitor in list(_recording):  # a callback before it may have raised in its own `on_exception`
             if monitor is self or monitor._trainer.state.status != "running":
                 monitor._end("failed", "training ended without a word to its callbacks")
-        self._clear()
+        self._reset()
         if self._is_automatic and any(isinstance(c, Monitor) and c is not self for c in trainer.callbacks):
             return
         self._trainer, self._kind = trainer, str(getattr(stage, "value", stage))

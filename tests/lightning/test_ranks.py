@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,23 +15,17 @@ import joulegram
 Make = Callable[..., Any]
 
 TRAINING = """
-import sys
 import lightning.pytorch as pl
 from tiny_training import QUIET, Tiny, loader
 from joulegram_lightning import FootprintMonitor
-
-class Tells(pl.Callback):
-    def on_train_end(self, trainer, module):
-        if trainer.is_global_zero:
-            print("logged", trainer.callback_metrics["energy_j"].item(), flush=True)
 
 class Net(Tiny):
     step_s = 0.02
 
 def main():
-    options = dict(QUIET, devices=2, strategy=%(strategy)r, max_epochs=2)
+    options = dict(QUIET, devices=2, strategy=%(strategy)r, max_epochs=2, logger=pl.loggers.CSVLogger("logs"))
     watch = FootprintMonitor(summary=%(summary)s)
-    pl.Trainer(callbacks=[watch, Tells()], **options).fit(Net(), loader(8), loader(2))
+    pl.Trainer(callbacks=[watch], **options).fit(Net(), loader(8), loader(2))
     print("done", flush=True)
 
 if __name__ == "__main__":
@@ -37,8 +33,8 @@ if __name__ == "__main__":
 """
 
 
-def check(run: Any) -> None:
-    """One run of two ranks whose host counts once and whose shares add up."""
+def check(run: Any, folder: Path) -> None:
+    """One run of two ranks whose host counts once, and whose shares add up to the whole and to what was logged."""
     assert (run.status, run.ranks, len(run.hosts)) == ("finished", 2, 1)
     footprint = run.footprint()
     assert len(footprint.channels) == 1
@@ -50,21 +46,25 @@ def check(run: Any) -> None:
     assert footprint.energy_j.value == pytest.approx(whole, rel=1e-3)
     assert footprint.energy_j.value <= footprint.node_energy_j.value * (1 + 1e-9)
     assert [span.index for span in run.spans("epoch")] == [0, 1]
+    (metrics,) = folder.glob("logs/**/metrics.csv")
+    with metrics.open() as file:
+        logged_j = [float(row["energy_j"]) for row in csv.DictReader(file) if row["energy_j"]]
+    assert len(logged_j) == 3
+    assert sum(logged_j) == pytest.approx(sum(shares), rel=1e-3)
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn"])
-def test_ranks_that_lightning_starts_are_one_run(script: Make, strategy: str) -> None:
+def test_ranks_that_lightning_starts_are_one_run(script: Make, tmp_path: Path, strategy: str) -> None:
     process = script(TRAINING % {"strategy": strategy, "summary": strategy == "ddp"})
     output, _ = process.communicate(timeout=180)
     assert process.returncode == 0, output
     (run,) = joulegram.open_ledger().runs()
-    check(run)
-    assert output.count("logged") == 1
+    check(run, tmp_path)
     if strategy == "ddp":
         assert len(re.findall(r"(?m)^joulegram: Net", output)) == 1, output
 
 
-def test_ranks_that_a_launcher_starts_side_by_side_are_one_run(script: Make) -> None:
+def test_ranks_that_a_launcher_starts_side_by_side_are_one_run(script: Make, tmp_path: Path) -> None:
     shared = {
         "TORCHELASTIC_RUN_ID": "none",
         "MASTER_ADDR": "127.0.0.1",
@@ -78,7 +78,7 @@ def test_ranks_that_a_launcher_starts_side_by_side_are_one_run(script: Make) -> 
     outputs = [rank.communicate(timeout=180)[0] for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0, 0], outputs
     (run,) = joulegram.open_ledger().runs()
-    check(run)
+    check(run, tmp_path)
 
 
 def test_a_rank_that_is_killed_leaves_a_run_that_can_be_read(script: Make) -> None:

@@ -1,10 +1,11 @@
-"""A recorder's promises to its caller: it takes spans from any thread, hands records over, and never gets in the way."""
+"""What a recorder promises: it takes spans from any thread, hands records over, and never gets in the way."""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -363,8 +364,7 @@ def running() -> Iterator[Any]:
         header = recorder(OwnedClock(), Kept()).header
         clock = Clock()
         anchor = clock.anchor()
-        values = {name: getattr(header, name) for name in header.__dataclass_fields__}
-        own = Header(**{**values, "start_ns": anchor.mono_ns, "anchor": anchor})
+        own = replace(header, start_ns=anchor.mono_ns, anchor=anchor)
         made.append(Recorder(own, NOTHING, sink, clock, [Opened(f"m{n}", meter) for n, meter in enumerate(meters)]))
         return made[-1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from math import nan
@@ -14,7 +15,8 @@ from joulegram.config import Settings
 from joulegram.curves.phases import MOST_MARKS
 from joulegram.host.cohort import Cohort
 from joulegram.meters import Absent, Denied, Meter
-from joulegram.recorder import opening, sampler as sampling
+from joulegram.recorder import opening
+from joulegram.recorder import sampler as sampling
 from joulegram.recorder.opening import Opened
 from joulegram.recorder.sampler import Sampler, Superseded
 from joulegram.records import Gap
@@ -167,7 +169,7 @@ def test_a_read_that_gives_no_number_is_a_gap_that_the_counter_bridges(clock: Ow
 def test_a_meter_that_exits_is_one_that_fails(clock: OwnedClock) -> None:
     counter = InstantCounter(clock)
     sampler = sampler_of(clock, counter)
-    counter.before_read = lambda: exit(1)
+    counter.before_read = lambda: sys.exit(1)
     sampler.read_instantly()
     clock.advance(0.05)
     sampler.tick()
@@ -193,7 +195,7 @@ def test_an_edge_is_read_to_the_moment_by_meters_that_take_microseconds(clock: O
     sampler.read_instantly()
     assert (quick.reads, other.reads) == (2, 1)
     end(sampler, clock)
-    assert [log.run.tip for log in sampler.channels()][0] == (clock.monotonic_ns(), pytest.approx(1.3))
+    assert sampler.channels()[0].run.tip == (clock.monotonic_ns(), pytest.approx(1.3))
 
 
 def test_one_slow_read_is_the_last_in_the_callers_thread(clock: OwnedClock) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from joulegram.report.charts import charts
 from joulegram.extras import MissingExtra
+from joulegram.report.charts import charts
 from joulegram.report.page import render_page, write_page
 from joulegram.report.words import TOTALS
 

@@ -17,6 +17,8 @@ from joulegram.extras import MissingExtra
 from joulegram.ledger.ledger import UnknownRun
 from joulegram.session.recorded import OpenLedger, RecordedRun, open_ledger
 
+SHOWN = 50
+"""Runs that a table shows unless it is told how many."""
 SEAL_WITHIN_S = 0.3
 """`joulegram runs` also seals ended runs, as long as it has not been running for longer than this."""
 
@@ -73,7 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     runs = verbs.add_parser("runs", help="list runs, newest first")
     for name in ("project", "stage", "status"):
         runs.add_argument(f"--{name}", help=f"only runs of this {name}")
-    runs.add_argument("-n", "--most", type=_how_many, metavar="N", help="at most N runs")
+    runs.add_argument(
+        "-n", "--most", type=_how_many, metavar="N", help=f"at most N runs; a table shows {SHOWN} by default"
+    )
     runs.set_defaults(do=_runs)
 
     report = verbs.add_parser("report", help="show what a run cost")
@@ -128,7 +132,10 @@ def _runs(options: argparse.Namespace) -> int:
     else:
         from joulegram.report.table import print_runs
 
-        print_runs(found)
+        shown = found if options.most is not None else found[:SHOWN]
+        print_runs(shown)
+        if len(shown) < len(found):
+            print(f"… and {len(found) - len(shown):,} older runs (joulegram runs -n {len(found)})")
     sys.stdout.flush()
     _seal_while_it_is_quick(ledger, [str(entry["run"]["id"]) for entry in found], started_s)
     return 0

@@ -49,6 +49,7 @@ def _torchrun_job() -> list[str] | None:
 
 def _slurm_job() -> list[str] | None:
     env = os.environ
-    if "SLURM_JOB_ID" not in env or int(env.get("SLURM_NTASKS", "1") or 1) < 2 or "SLURM_STEP_ID" not in env:
+    tasks = env.get("SLURM_NTASKS", "")
+    if "SLURM_JOB_ID" not in env or "SLURM_STEP_ID" not in env or not tasks.isdecimal() or int(tasks) < 2:
         return None
     return ["slurm", env["SLURM_JOB_ID"], env["SLURM_STEP_ID"], env.get("SLURM_CLUSTER_NAME", "")]

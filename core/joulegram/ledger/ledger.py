@@ -21,7 +21,6 @@ from joulegram.host.clock import Clock
 from joulegram.ledger.sealed import seal_journal
 from joulegram.ledger.stored import PRICE_PREFIX, Recording, StoredRun, read_run
 from joulegram.ledger.writer import SEALED_SUFFIX, SUFFIX, free_path
-from joulegram.records import End, Header, from_line
 from joulegram.units import NS_PER_S
 
 SUMMARY = "summary.json"
@@ -101,11 +100,13 @@ class Ledger:
     def _summary(self, run_id: str, summarise: Callable[[StoredRun], Summary]) -> Summary | None:
         folder = self.folder(run_id)
         try:
+            # Most runs are one journal that has ended. Text, not Path: this is done for thousands of runs a second.
+            names = os.listdir(f"{self.path}/{run_id}")
+            if len(names) == 1 and (quick := _from_tail(f"{self.path}/{run_id}/{names[0]}")) is not None:
+                return quick
             signature = _signature(folder)
             if signature.pop(SUMMARY, None) is not None and (kept := _kept(folder, signature)) is not None:
                 return kept
-            if len(signature) == 1 and (quick := _from_tail(folder / next(iter(signature)))) is not None:
-                return quick
             stored = read_run(folder, self.clock)
             if stored is None:
                 return None
@@ -243,19 +244,20 @@ def _signature(folder: Path) -> dict[str, int]:
         }
 
 
-def _from_tail(journal: Path) -> Summary | None:
-    """The summary that an ended journal carries in its last line, without reading what lies between."""
-    if not journal.name.endswith(SUFFIX):
+def _from_tail(journal: str) -> Summary | None:
+    """The summary that an ended journal carries in its last line, without reading what comes before."""
+    if not journal.endswith(SUFFIX):
         return None
-    with journal.open("rb") as file:
-        header = from_line(file.readline())
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - _TAIL))
-        lines = file.read().rstrip().rsplit(b"\n", 1)
-    end = from_line(lines[-1])
-    if isinstance(header, Header) and isinstance(end, End) and end.summary:
-        return Summary(end.summary["run"], end.summary["footprint"])
-    return None
+    file = os.open(journal, os.O_RDONLY)
+    try:
+        os.lseek(file, max(0, os.fstat(file).st_size - _TAIL), os.SEEK_SET)
+        last = os.read(file, _TAIL).rstrip().rpartition(b"\n")[2]
+    finally:
+        os.close(file)
+    if not last.startswith(b'{"is":"end"'):
+        return None
+    summary = json.loads(last).get("summary")
+    return Summary(summary["run"], summary["footprint"]) if summary else None
 
 
 def _unreadable(run_id: str, error: Exception) -> dict[str, Any]:

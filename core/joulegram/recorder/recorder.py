@@ -245,7 +245,8 @@ class Recorder:
             if final or self._generation != generation:
                 self._sampled.set()
                 return
-            self._throttle.wait(THROTTLE_S)
+            if woken:
+                self._throttle.wait(THROTTLE_S)
             wait_s = (self._sampler.next_due_ns() - self.clock.monotonic_ns()) / NS_PER_S
             woken = self._wake.wait(max(0.0, wait_s))
             self._wake.clear()

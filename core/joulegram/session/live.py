@@ -113,7 +113,11 @@ class Span:
 
     def footprint(self) -> Footprint:
         """What it cost so far; never waits. Figures are provisional until `settled`."""
-        return self._run._footprint_of(self.start_ns, self.end_ns if self.id else self.start_ns)
+        if self._run._recorder is not None and not self.id:
+            from joulegram import pricing
+
+            return pricing.nothing("the span was not opened while its run was live")
+        return self._run._footprint_of(self.start_ns, self.end_ns)
 
     def record(self) -> SpanRecord:
         """The span as it stands now, as plain data."""
