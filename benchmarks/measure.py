@@ -77,7 +77,7 @@ def in_fresh_python(code: str, *arguments: str) -> Any:
 
 
 def mean_interval_95(differences: Sequence[float]) -> tuple[float, float]:
-    """95 % interval of the mean of paired differences, by Student's t (scipy-free: Hill's expansion is exact enough)."""
+    """95 % interval of the mean of paired differences, by Student's t (without scipy: Hill's expansion suffices)."""
     n = len(differences)
     z, degrees = 1.959964, n - 1
     # Cornish-Fisher expansion of the t quantile in 1/degrees; Abramowitz & Stegun 26.7.5.
