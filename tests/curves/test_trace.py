@@ -160,18 +160,29 @@ def test_a_claim_is_cut_only_while_there_is_too_much_claimed() -> None:
 def test_shares_never_exceed_the_node_and_never_lose_what_was_rightly_claimed(
     claims: list[tuple[int, int, float]], random: object
 ) -> None:
-    node = Curve.of(np.arange(0, 101) * S, np.arange(101) * 7.0)
+    node = Curve.of(np.arange(0, 101) * 10 * S, np.arange(101) * 7.0)
     traces = []
     for start, length, share in claims:
-        part = node.within(start * S, (start + length) * S)
+        part = node.within(start * 10 * S, (start + length) * 10 * S)
         traces.append(recorder(CPU, part, part.scaled(share), phases={"other": part.scaled(share)}))
     joined = only(together(traces))
-    edges = sorted({edge for start, length, _ in claims for edge in (start, start + length)})
+    edges = sorted({edge for start, length, _ in claims for edge in (10 * start, 10 * (start + length))})
     for start_s, end_s in itertools.pairwise(edges):
-        claimed = sum(share for start, length, share in claims if start <= start_s < start + length)
+        claimed = sum(share for start, length, share in claims if 10 * start <= start_s < 10 * (start + length))
         there = cost(joined.node, start_s, end_s)
         assert cost(joined.run, start_s, end_s) == pytest.approx(there * min(1.0, claimed), abs=1e-6)
         assert cost(joined.phases["other"], start_s, end_s) == pytest.approx(there * min(1.0, claimed), abs=1e-6)
+
+
+def test_recorders_that_overlap_for_a_moment_are_held_to_the_node_together() -> None:
+    # Each knows its share to a second or so: what one seems to claim too much at first, it claims too little later.
+    node = line(0, 4, 40)
+    one = recorder(CPU, node, line(0, 4, 20))
+    two = recorder(CPU, line(1, 2, 10), line(1, 2, 10))
+    joined = only(together([one, two]))
+    assert joined.run.total == pytest.approx(30)
+    greedy = only(together([one, recorder(CPU, line(0, 4, 40), line(0, 4, 40))]))
+    assert greedy.run.total == pytest.approx(40)
 
 
 def test_phases_of_a_channel_sum_to_it_though_one_recorder_knew_none() -> None:

@@ -118,7 +118,7 @@ def test_a_child_that_is_waited_for_is_counted_once(start: object) -> None:
 def test_a_descendant_that_moves_to_another_parent_keeps_what_it_had_used() -> None:
     """The parent between leaves, and its child goes on under another."""
     orphan = BURN.format(seconds=0.4) + "print('ready', flush=True)\nimport sys; sys.stdin.read()"
-    between = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {orphan!r}])\nsys.stdin.readline()"
+    between = f"import signal, subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {orphan!r}])\nsignal.pause()"
     process = subprocess.Popen(
         [sys.executable, "-c", between], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -127,8 +127,7 @@ def test_a_descendant_that_moves_to_another_parent_keeps_what_it_had_used() -> N
     assert process.stdout.readline() == "ready\n"
     tree = ProcessTree()
     together_s = total_s(tree)
-    process.stdin.write("leave\n")
-    process.stdin.flush()
+    process.terminate()
     process.wait()
     burn(0.3)
     # Had the orphan's time been lost, the tree's own would have had to make up for it first.

@@ -128,7 +128,9 @@ def _runs(options: argparse.Namespace) -> int:
         if all(value is None or summary.run.get(name) == value for name, value in wanted.items())
     ][: options.most]
     if options.json:
-        _print_json({"schema_version": 1, "runs": found})
+        # A run on each line: JSON with every value on its own takes ten times as long.
+        lines = ",\n".join(json.dumps(entry, allow_nan=False) for entry in found)
+        print(f'{{"schema_version": 1, "runs": [\n{lines}\n]}}')
     else:
         from joulegram.report.table import print_runs
 

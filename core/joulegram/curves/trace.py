@@ -16,6 +16,9 @@ from joulegram.curves.timeline import Timeline
 from joulegram.records import Channel, Gap, Header
 from joulegram.units import NS_PER_S
 
+SHORT_NS = 10 * NS_PER_S
+"""Recorders that overlap for less than this are held to the node's energy together, not one by one."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChannelTrace:
@@ -211,13 +214,16 @@ def _joined(traces: Sequence[ChannelTrace], own: ChannelTrace | None) -> Channel
 def _allowed(node: Curve, traces: Sequence[ChannelTrace]) -> Steps:
     """What part of their claims counts: recorders that did not know of each other may have claimed more than there was.
 
-    One factor for each stretch with the same recorders: their clocks tick apart, so over less they may seem to.
+    One factor for each stretch with the same recorders, and one for all that are short: a share is known to a second
+    or so, and over less than several of these recorders only seem to claim too much here, and too little there.
     """
     edges_ns = np.unique([edge for trace in traces for edge in (trace.run.start_ns, trace.run.end_ns) if trace.run])
     if len(edges_ns) < 2:
         return Steps.constant(1.0)
-    claimed = sum(np.diff(trace.run.at(edges_ns)) for trace in traces)
+    claimed = np.sum([np.diff(trace.run.at(edges_ns)) for trace in traces], axis=0)
     there = np.diff(node.at(edges_ns))
+    short = np.diff(edges_ns) < SHORT_NS
+    there[short], claimed[short] = there[short].sum(), claimed[short].sum()
     parts = np.divide(there, claimed, out=np.ones(len(there)), where=claimed > there)
     return Steps(edges_ns, np.append(parts, 1.0)) if np.any(parts < 1) else Steps.constant(1.0)
 
