@@ -512,6 +512,7 @@ def test_a_reader_is_not_troubled_by_a_sealer(place: Path) -> None:
             try:
                 if read(place, clock).document() != before:
                     failures.append("another document")
+                failures.extend(s.run for s in Ledger(place, clock).summaries(summarise) if s.run.get("error"))
             except Exception as error:
                 failures.append(error)
 
@@ -521,6 +522,23 @@ def test_a_reader_is_not_troubled_by_a_sealer(place: Path) -> None:
     done.set()
     reader.join()
     assert failures == []
+
+
+def test_a_journal_that_is_sealed_after_its_folder_was_listed_is_read(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = OwnedClock()
+    for pid in range(1, 9):
+        record(place, clock, pid=pid, channel=f"gpu:{pid}")
+    before = read(place, clock).document()
+
+    def seal_first(path: Path) -> Any:
+        seal_journal(path)
+        return read_journal(path)
+
+    monkeypatch.setattr(storing, "read_journal", seal_first)
+    assert read(place, clock).document() == before
+    assert not [name for name in files(place) if name.endswith(".journal")]
 
 
 @pytest.mark.parametrize(

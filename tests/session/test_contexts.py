@@ -560,3 +560,12 @@ def test_a_run_tells_its_children_where_it_is() -> None:
         assert os.environ["JOULEGRAM_RUN"] == place.announce(run.id, clock)
         assert os.environ["JOULEGRAM_LEDGER"] == str(run.ledger)
         assert place.surrounding_run(clock) is None  # this very process knows its own
+
+
+def test_a_run_leaves_no_thread_behind() -> None:
+    with joulegram.track("run"):
+        sum(range(300_000))
+    until(
+        lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("joulegram")],
+        "end of every thread of ours",
+    )

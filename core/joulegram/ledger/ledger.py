@@ -236,19 +236,23 @@ def _is_run(folder: Path) -> bool:
 
 def _signature(folder: Path) -> dict[str, int]:
     """Names and sizes (bytes) of the files that a summary depends on; the summary's own name if it is there."""
+    sizes = {}
     with os.scandir(folder) as entries:
-        return {
-            entry.name: 0 if entry.name == SUMMARY else entry.stat().st_size
-            for entry in entries
-            if (_counts(entry.name) or entry.name == SUMMARY) and not entry.name.startswith(".")
-        }
+        for entry in entries:
+            if (_counts(entry.name) or entry.name == SUMMARY) and not entry.name.startswith("."):
+                with contextlib.suppress(FileNotFoundError):  # a journal that another reader has just sealed
+                    sizes[entry.name] = 0 if entry.name == SUMMARY else entry.stat().st_size
+    return sizes
 
 
 def _from_tail(journal: str) -> Summary | None:
     """The summary that an ended journal carries in its last line, without reading what comes before."""
     if not journal.endswith(SUFFIX):
         return None
-    file = os.open(journal, os.O_RDONLY)
+    try:
+        file = os.open(journal, os.O_RDONLY)
+    except FileNotFoundError:  # another reader has just sealed it
+        return None
     try:
         os.lseek(file, max(0, os.fstat(file).st_size - _TAIL), os.SEEK_SET)
         last = os.read(file, _TAIL).rstrip().rpartition(b"\n")[2]

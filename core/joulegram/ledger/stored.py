@@ -169,20 +169,11 @@ class StoredRun:
 def read_run(folder: Path, clock: Clock) -> StoredRun | None:
     """A run from its folder; None if nothing whole was written.
 
-    A reader may seal a journal while another reads: then the folder is looked at again.
-
     Raises:
         MissingExtra: the run is sealed and pyarrow is not installed.
         OSError: the folder cannot be read.
     """
-    for _ in range(3):
-        try:
-            recordings = list(_recordings(folder))
-            break
-        except FileNotFoundError:
-            continue
-    else:
-        raise FileNotFoundError(f"{folder} keeps changing while it is read")
+    recordings = list(_recordings(folder))
     if not recordings:
         return None
     recordings.sort(key=lambda r: (r.header.joined_pid is not None, r.header.rank, r.header.anchor.wall_ns))
@@ -193,10 +184,14 @@ def _recordings(folder: Path) -> Iterable[Recording]:
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     for name in sorted(names):
         path = folder / name
-        if name.endswith(SUFFIX) and name.removesuffix(SUFFIX) + SEALED_SUFFIX not in names:
-            content = read_journal(path)
-        elif name.endswith(SEALED_SUFFIX):
+        sealed = path.with_suffix(SEALED_SUFFIX)
+        if name.endswith(SEALED_SUFFIX):
             content = read_sealed(path)
+        elif name.endswith(SUFFIX) and sealed.name not in names:
+            try:
+                content = read_journal(path)
+            except FileNotFoundError:  # another reader has sealed it since the folder was listed
+                path, content = sealed, read_sealed(sealed)
         else:
             continue
         if content is not None:

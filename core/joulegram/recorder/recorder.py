@@ -261,7 +261,8 @@ class Recorder:
             self._flush_asked.clear()
             if self._sampler.overdue(READ_DEADLINE_NS):
                 self._generation += 1
-                self._start_thread(self._sample, "joulegram-sampler", self._generation)
+                with suppress(RuntimeError):  # the process is ending, and starts no thread any more
+                    self._start_thread(self._sample, "joulegram-sampler", self._generation)
             closing, now_ns = self._closing, self.clock.monotonic_ns()
             opened = self._sampler.ready or now_ns - self.header.start_ns >= OPEN_WAIT_NS
             if closing or (opened and (asked or now_ns - flushed_ns >= FLUSH_NS)):
