@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from joulegram import __version__
@@ -118,12 +119,25 @@ def _run(options: argparse.Namespace) -> int:
     return track_command(command, given)
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage collection meanwhile: among ten thousand summaries it takes a fifth of the time, and frees nothing."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@_uncollected()
 def _runs(options: argparse.Namespace) -> int:
     started_s = time.monotonic()
     ledger = open_ledger(options.ledger)
     wanted = {name: getattr(options, name) for name in ("project", "stage", "status")}
     found = [
-        {"run": dict(summary.run), "footprint": dict(summary.footprint)}
+        {"run": summary.run, "footprint": summary.footprint}
         for summary in ledger.summaries()
         if all(value is None or summary.run.get(name) == value for name, value in wanted.items())
     ][: options.most]

@@ -98,12 +98,13 @@ class Ledger:
         return sorted(found, key=lambda summary: (summary.run.get("started") or "", summary.run["id"]), reverse=True)
 
     def _summary(self, run_id: str, summarise: Callable[[StoredRun], Summary]) -> Summary | None:
-        folder = self.folder(run_id)
+        place = f"{self.path}/{run_id}"  # text, not Path: this is done for thousands of runs a second
         try:
-            # Most runs are one journal that has ended. Text, not Path: this is done for thousands of runs a second.
-            names = os.listdir(f"{self.path}/{run_id}")
-            if len(names) == 1 and (quick := _from_tail(f"{self.path}/{run_id}/{names[0]}")) is not None:
+            # Most runs are one journal that has ended.
+            names = os.listdir(place)
+            if len(names) == 1 and (quick := _from_tail(f"{place}/{names[0]}")) is not None:
                 return quick
+            folder = self.folder(run_id)
             signature = _signature(folder)
             if signature.pop(SUMMARY, None) is not None and (kept := _kept(folder, signature)) is not None:
                 return kept
@@ -260,7 +261,7 @@ def _from_tail(journal: str) -> Summary | None:
         os.close(file)
     if not last.startswith(b'{"is":"end"'):
         return None
-    summary = json.loads(last).get("summary")
+    summary = json.loads(last.decode()).get("summary")
     return Summary(summary["run"], summary["footprint"]) if summary else None
 
 

@@ -34,7 +34,7 @@ FLUSH_NS = 5 * NS_PER_S
 OPEN_WAIT_NS = NS_PER_S
 """How long the first write waits for the meters to open: until then a counter may take a model's place."""
 READ_DEADLINE_NS = NS_PER_S // 2
-WATCH_S = 0.25
+WATCH_S = 0.4
 """How often the keeper looks after the sampler: with the deadline, less than other meters' samples may be late."""
 EXIT_WAIT_S = 1.0
 """How long the end of a run may wait for counters to pass it, and as long again for the disk."""
