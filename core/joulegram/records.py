@@ -82,13 +82,16 @@ class Channel(Record):
         kind: ``gpu``, ``cpu``, ``dram``, ``soc``, ``node``, …
         method: ``measured`` for a hardware counter, ``modelled`` for a formula.
         how: in words, where the joules come from.
-        share: ``cpu`` (static part by reserved cores, dynamic part by CPU time) or ``exclusive`` (all of it).
+        share: ``cpu`` (static part by reserved cores, dynamic part by CPU time), ``process`` (its meter tells what part
+            of the device its run's processes used) or ``exclusive`` (all of it).
         gain_low: least factor by which the true energy may differ from the counted one.
         gain_high: greatest such factor.
         max_w: power that the device cannot exceed for long (W): bounds what a gap may hide; None where unknown.
         idle_w: power with nothing running (W), the static part that reserved cores share; None where unknown.
         wraps_at_j: where the counter starts again from zero (J); None for a counter that does not wrap.
         resolution_s: how often the counter refreshes (s); phases shorter than two refreshes are time-proportional.
+        lag_s: how old a reading may be (s): the longest time between two refreshes of the counter. 0 for one that is
+            current whenever it is read. Readings of a counter that lags count when they change.
     """
 
     tag: ClassVar[str] = "channel"
@@ -97,13 +100,14 @@ class Channel(Record):
     kind: str
     method: Method
     how: str
-    share: Literal["cpu", "exclusive"] = "exclusive"
+    share: Literal["cpu", "process", "exclusive"] = "exclusive"
     gain_low: float = 1.0
     gain_high: float = 1.0
     max_w: float | None = None
     idle_w: float | None = None
     wraps_at_j: float | None = None
     resolution_s: float = 0.05
+    lag_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

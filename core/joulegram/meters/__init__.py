@@ -7,7 +7,7 @@ common (wrap-around, gaps, threads, shares) is above it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import ClassVar
 
 from joulegram.config import Settings
@@ -52,6 +52,14 @@ class Meter(ABC):
     @abstractmethod
     def read(self) -> Iterable[float]:
         """Joules on each channel's counter, in the order of `channels`; NaN where a read failed."""
+
+    def shares(self, pids: Collection[int]) -> Sequence[float]:
+        """What part of each channel's energy since the last call was used by these processes, 0 to 1.
+
+        Asked at about 1 Hz, of channels whose `share` is ``process``.
+        """
+        del pids
+        return [1.0] * len(self.channels)
 
     def close(self) -> None:  # noqa: B027 - not every meter holds something open
         """Lets go of what the meter holds open."""
