@@ -54,7 +54,7 @@ class NvmlMeter(Meter):
     """One channel per GPU that this process may compute on.
 
     Of a GPU that is divided (MIG) NVML knows the whole, which is what its channel counts, once. The counter of a Grace
-    Hopper counts the module, CPU and memory included: its kind is ``soc``.
+    Hopper counts the module, CPU and memory included: its kind is ``soc``, so that no model of the CPU is added to it.
 
     Args:
         nvml: the module ``pynvml`` of nvidia-ml-py.
@@ -226,28 +226,50 @@ class _Integral:
 
 def _metered(nvml: Any, gpu: Gpu, now_ns: Callable[[], int]) -> tuple[_Source, Channel]:
     """How a GPU's joules are read, and what is known of them."""
-    handle = gpu.handle
-    base = Channel(f"gpu:{gpu.uuid}", "gpu", "measured", "", resolution_s=COUNTER_REFRESH_S, lag_s=COUNTER_REFRESH_S)
-    limit_w = _limit_w(nvml, handle, nvml.NVML_POWER_SCOPE_GPU)
-    if _has_counter(nvml, handle):
-        low, high = SENSOR_GAIN
-        base = replace(base, how=f"energy counter of {gpu.name} (NVML)", gain_low=low, gain_high=high)
-        if _is_grace_hopper(nvml, handle):
-            limit_w = _limit_w(nvml, handle, nvml.NVML_POWER_SCOPE_MODULE)
-            base = replace(base, kind="soc", how=f"{base.how}, which counts its module: GPU, CPU and memory")
-        return _Counter(nvml), replace(base, max_w=limit_w)
-    power_w, averages = _power_reading(nvml, handle)
+    if _has_counter(nvml, gpu.handle):
+        return _Counter(nvml), _counted(nvml, gpu)
+    power_w, averages = _power_reading(nvml, gpu.handle)
+    return _Integral(power_w, now_ns), _integrated(nvml, gpu, averages)
+
+
+def _counted(nvml: Any, gpu: Gpu) -> Channel:
+    """The channel of an energy counter."""
+    kind, what = "gpu", gpu.name
+    limit_mw = answer(nvml, "nvmlDeviceGetEnforcedPowerLimit", gpu.handle)
+    if _joins_a_cpu(nvml, gpu.handle):
+        if answer(nvml, "nvmlDeviceGetArchitecture", gpu.handle) == nvml.NVML_DEVICE_ARCH_HOPPER:
+            kind, what = "soc", f"{gpu.name}, which counts its module: GPU, CPU and memory"
+            limit_mw = _module_limit_mw(nvml, gpu.handle)
+        else:  # newer modules: nobody has said what their counters hold
+            limit_mw, what = None, f"{gpu.name}, which may count the CPU of its module too"
+    return Channel(
+        id=f"gpu:{gpu.uuid}",
+        kind=kind,
+        method="measured",
+        how=f"energy counter of {what} (NVML)",
+        gain_low=SENSOR_GAIN[0],
+        gain_high=SENSOR_GAIN[1],
+        max_w=_max_w(limit_mw),
+        resolution_s=COUNTER_REFRESH_S,
+        lag_s=COUNTER_REFRESH_S,
+    )
+
+
+def _integrated(nvml: Any, gpu: Gpu, averages: bool) -> Channel:
+    """The channel of power readings, which are averages over a second or the power of moments."""
     low, high = AVERAGE_GAIN if averages else MOMENTS_GAIN
     readings = "averages over a second" if averages else "the power of moments"
-    return _Integral(power_w, now_ns), replace(
-        base,
+    window_s = AVERAGING_S if averages else COUNTER_REFRESH_S
+    return Channel(
+        id=f"gpu:{gpu.uuid}",
+        kind="gpu",
         method="modelled",
         how=f"power readings integrated, {readings}, of {gpu.name} (NVML), which has no energy counter",
         gain_low=low,
         gain_high=high,
-        max_w=limit_w,
-        resolution_s=AVERAGING_S if averages else COUNTER_REFRESH_S,
-        lag_s=AVERAGING_S if averages else COUNTER_REFRESH_S,
+        max_w=_max_w(answer(nvml, "nvmlDeviceGetEnforcedPowerLimit", gpu.handle)),
+        resolution_s=window_s,
+        lag_s=window_s,
     )
 
 
@@ -256,11 +278,10 @@ def _has_counter(nvml: Any, handle: Handle) -> bool:
     return bool(answer(nvml, "nvmlDeviceGetTotalEnergyConsumption", handle))
 
 
-def _is_grace_hopper(nvml: Any, handle: Handle) -> bool:
-    """Later modules are joined by C2C too; what their counters hold is not known, so they count as GPUs."""
+def _joins_a_cpu(nvml: Any, handle: Handle) -> bool:
+    """Whether the GPU is on a module with a CPU, as on a Grace Hopper."""
     link = answer(nvml, "nvmlDeviceGetC2cModeInfoV", handle)
-    hopper = answer(nvml, "nvmlDeviceGetArchitecture", handle) == nvml.NVML_DEVICE_ARCH_HOPPER
-    return hopper and link is not None and bool(link.isC2cEnabled)
+    return link is not None and bool(link.isC2cEnabled)
 
 
 def _power_reading(nvml: Any, handle: Handle) -> tuple[Callable[[Handle], float], bool]:
@@ -285,14 +306,13 @@ def _usage_is_average(nvml: Any, handle: Handle) -> bool:
     return not ga100 and (architecture is None or architecture >= nvml.NVML_DEVICE_ARCH_AMPERE)
 
 
-def _limit_w(nvml: Any, handle: Handle, scope: int) -> float | None:
-    """Power that the GPU, or its module, does not exceed for long (W)."""
-    limit_mw = None
-    if scope == nvml.NVML_POWER_SCOPE_GPU:
-        limit_mw = answer(nvml, "nvmlDeviceGetEnforcedPowerLimit", handle)
-    else:  # a module's limit is a field only
-        with contextlib.suppress(nvml.NVMLError):
-            limit_mw = field(nvml, handle, nvml.NVML_FI_DEV_POWER_CURRENT_LIMIT, scope)
+def _module_limit_mw(nvml: Any, handle: Handle) -> int | None:
+    with contextlib.suppress(nvml.NVMLError):
+        return field(nvml, handle, nvml.NVML_FI_DEV_POWER_CURRENT_LIMIT, nvml.NVML_POWER_SCOPE_MODULE)
+    return None
+
+
+def _max_w(limit_mw: int | None) -> float | None:
     return HEADROOM * limit_mw / 1e3 if limit_mw else None
 
 
