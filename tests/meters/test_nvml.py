@@ -494,6 +494,18 @@ def test_a_child_starts_nvml_for_itself_and_leaves_its_parents_alone(machine):
     assert all(map(isfinite, meter.read()))
 
 
+def test_a_child_does_not_start_nvml_over_and_over_for_a_gpu_that_is_gone(machine):
+    fake = machine(Gpu().lost(11.0), Gpu())
+    meter = opened(fake)
+    fake.set_time(12.0)
+
+    def child():
+        last = sampled(fake, meter, 30, step_s=0.5)[-1]
+        return isnan(last[0]), isfinite(last[1]), fake.users()
+
+    assert in_a_child(child) == "(True, True, 1)"
+
+
 def test_a_child_that_closes_its_parents_meter_does_not_shut_nvml_down(machine):
     fake = machine(Gpu())
     meter = opened(fake)

@@ -180,9 +180,12 @@ class _Device:
 
     def reach_again(self) -> None:
         """Asks for a new handle, if the old one has failed."""
-        if self.error is not None:
-            with contextlib.suppress(self._nvml.NVMLError):
-                self._handle = self._nvml.nvmlDeviceGetHandleByUUID(self._uuid)
+        if self.error is None:
+            return
+        try:
+            self._handle = self._nvml.nvmlDeviceGetHandleByUUID(self._uuid)
+        except self._nvml.NVMLError as error:
+            self.error = error.value
 
 
 # -- joules ---------------------------------------------------------------------------------------------------------

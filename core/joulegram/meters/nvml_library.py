@@ -13,9 +13,9 @@ from joulegram.meters.cuda_visible import Choice, Gpu, Instance, identified, vis
 
 Handle = Any
 
-REMEDY = "pip install --force-reinstall 'nvidia-ml-py>=12.535'"
-# The last of these came with 12.535; the older package named pynvml has neither, and takes the module's name.
-NEEDED = ("nvmlDeviceGetFieldValues", "nvmlDeviceGetDeviceHandleFromMigDeviceHandle", "NVML_FI_DEV_POWER_INSTANT")
+REMEDY = "pip install --force-reinstall 'nvidia-ml-py>=12.550'"
+# All came by 12.550. The package named pynvml had its own module until its release 12, which takes the same name.
+NEEDED = ("NVML_FI_DEV_POWER_INSTANT", "nvmlDeviceGetC2cModeInfoV", "NVML_ERROR_GPU_NOT_FOUND")
 
 
 def load_nvml() -> Any:

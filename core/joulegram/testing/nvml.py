@@ -16,6 +16,7 @@ For programs that know nothing of it, on the machine's own monotonic clock:
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import shutil
 import subprocess
@@ -222,8 +223,9 @@ class FakeNvml:
     def environment(self) -> dict[str, str]:
         """Variables with which another program finds this machine, and an ``nvidia-smi`` that does nothing."""
         folder = build(self._folder).parent
-        file = folder / "machine.conf"
-        file.write_text(self.configuration)
+        text = self.configuration.encode()
+        file = folder / f"machine-{hashlib.sha256(text).hexdigest()[:12]}.conf"
+        file.write_bytes(text)
         stub = folder / "nvidia-smi"
         stub.write_text("#!/bin/sh\nexit 0\n")
         stub.chmod(0o755)
