@@ -17,7 +17,7 @@ from joulegram.curves.sharing import Share
 from joulegram.host.clock import Clock, drift_ns
 from joulegram.host.cohort import Cohort
 from joulegram.host.forking import importing
-from joulegram.meters import Meter
+from joulegram.meters import Meter, kinds_counted
 from joulegram.notices import warn
 from joulegram.recorder.channel import ChannelLog
 from joulegram.recorder.opening import Opened, find_others, open_meter
@@ -216,10 +216,11 @@ class Sampler:
         kinds = {channel.kind for channel in meter.channels}
         with self._taking:
             counted = [channel.channel for channel in self._channels()]
-            if meter.fallback and kinds <= {channel.kind for channel in counted}:
+            if meter.fallback and kinds <= kinds_counted(counted):
                 self._close(meter_log)
                 return
-            rivals = [m for m in self.meters if kinds & {c.channel.kind for c in m.channels} and m.meter.fallback]
+            counts = kinds_counted(meter.channels)
+            rivals = [m for m in self.meters if m.meter.fallback and counts & {c.channel.kind for c in m.channels}]
             if rivals and self._fixed:
                 self._refuse(meter_log, f"came too late to take the place of {rivals[0].name}")
                 return
