@@ -126,7 +126,10 @@ def test_dies_that_go_on_alike_from_different_starts_are_two(tmp_path: Path) -> 
 
 def test_dies_that_show_one_counter_are_one_however_far_it_moves_meanwhile(tmp_path: Path) -> None:
     tree = PowercapTree(tmp_path, "mirrored_dies")
-    assert ids(RaplMeter(tree.root, wait=lambda: tree.update(1.0))) == ["cpu:package-0-die-0"]
+    waits: list[None] = []
+    meter = RaplMeter(tree.root, wait=lambda: waits.append(tree.update(1.0)))
+    assert ids(meter) == ["cpu:package-0-die-0"]
+    assert len(waits) == 1  # for all twelve together
 
 
 def test_the_mmio_package_is_taken_when_the_other_cannot_be_read(

@@ -4,8 +4,8 @@ Layout and units: Documentation/power/powercap and Documentation/ABI/testing/sys
 package's counter already holds its cores and its uncore, and DRAM is beside it. ``psys`` holds the packages and
 whatever else a board's maker has wired to it, so it is never counted.
 
-A package may be shown more than once: by several interfaces (MSR, TPMI, MMIO), and on some chips of several dies as a
-zone per die, all of which show the one counter of the package.
+A package may be shown more than once: by several interfaces (MSR, TPMI, MMIO), and as a zone per die whose counters are
+one (AMD before Linux 6.12, commit 26096aed255f: "powercap/intel_rapl: Fix the energy-pkg event for AMD CPUs").
 
 No maker states how near to the truth these counters are, and studies that measured it (for DRAM Desrochers et al.,
 MEMSYS 2016) found offsets of their machines and no factor that holds for others. So the gain is 1, and `how` says why.
@@ -18,6 +18,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from math import isnan, nan
 from pathlib import Path
 from typing import ClassVar
@@ -75,6 +76,11 @@ class Zone:
     kind: str
     device: str
     package: str
+
+    @property
+    def of(self) -> tuple[str, str]:
+        """What it counts, and of which package."""
+        return self.kind, self.package
 
     @property
     def interface(self) -> str:
@@ -213,29 +219,20 @@ def _once(counters: list[Counter]) -> list[Counter]:
     for counter in counters:
         zone = counter.zone
         order = (counter.error is not None, INTERFACES.index(zone.interface))
-        best = orders.setdefault((zone.kind, zone.package), {})
+        best = orders.setdefault(zone.of, {})
         best[zone.interface] = min(order, best.get(zone.interface, order))
     chosen = {key: min(best, key=lambda interface: best[interface]) for key, best in orders.items()}
-    return [c for c in counters if chosen[c.zone.kind, c.zone.package] == c.zone.interface]
+    return [c for c in counters if chosen[c.zone.of] == c.zone.interface]
 
 
 def _without_mirrors(counters: list[Counter], wait: Callable[[], object]) -> list[Counter]:
-    """Of dies that show one counter of their package, the first."""
-    kept: list[Counter] = []
-    for counter in counters:
-        zone = counter.zone
-        sisters = [other for other in kept if (other.zone.kind, other.zone.package) == (zone.kind, zone.package)]
-        if not any(_mirrored(sister, counter, wait) for sister in sisters):
-            kept.append(counter)
-    return kept
-
-
-def _mirrored(one: Counter, other: Counter, wait: Callable[[], object]) -> bool:
-    """Whether two counters are one: equal now, and equally further on a moment later."""
-    if not _equal(one, other):
-        return False
-    wait()
-    return _equal(one, other)
+    """Of a package's dies that are equal now and equally further on a moment later, which is one counter, the first."""
+    dies = [(one, other) for one, other in combinations(counters, 2) if one.zone.of == other.zone.of]
+    alike = [(one, other) for one, other in dies if _equal(one, other)]
+    if alike:
+        wait()
+    mirrors = [other for one, other in alike if _equal(one, other)]
+    return [counter for counter in counters if counter not in mirrors]
 
 
 def _equal(one: Counter, other: Counter) -> bool:

@@ -97,7 +97,7 @@ _CLIENT = (
     VirtualZone("intel-rapl:1", "psys", 1.5),
 )
 _PACKAGE = VirtualZone("intel-rapl:0", "package-0", channel="cpu:package-0")
-_DIE = VirtualZone("intel-rapl:0", "package-0-die-0", channel="cpu:package-0-die-0")
+_DIES = tuple(VirtualZone(f"intel-rapl:{n}", f"package-0-die-{n}", mirrors="intel-rapl:0") for n in range(1, 12))
 
 LAYOUTS: Mapping[str, tuple[VirtualZone, ...]] = MappingProxyType(
     {
@@ -114,7 +114,7 @@ LAYOUTS: Mapping[str, tuple[VirtualZone, ...]] = MappingProxyType(
         "two_sockets": _package(0) + _package(1, scale=0.8),
         "twelve_sockets": tuple(zone for number in range(12) for zone in _package(number, scale=1 - number / 20)),
         "multi_die": _package(0, "package-0-die-0") + _package(1, "package-0-die-1", scale=0.6),
-        "mirrored_dies": (_DIE, VirtualZone("intel-rapl:1", "package-0-die-1", mirrors="intel-rapl:0")),
+        "mirrored_dies": (VirtualZone("intel-rapl:0", "package-0-die-0", channel="cpu:package-0-die-0"), *_DIES),
         "amd": (
             VirtualZone("intel-rapl:0", "package-0", channel="cpu:package-0", limited=False),
             VirtualZone("intel-rapl:0:0", "core", 0.7, limited=False),
