@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import threading
 from collections.abc import Callable
 from math import nan
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from worlds import NOTHING, Counter, InstantCounter, ModelCounter, OwnedClock
@@ -404,6 +405,34 @@ def test_a_model_of_what_is_counted_is_not_used(clock: OwnedClock) -> None:
     assert model.closed == 1
 
 
+class SecondWay(Counter):
+    fallback: ClassVar[int] = 1
+
+
+class LastResort(Counter):
+    fallback: ClassVar[int] = 2
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_of_several_fallbacks_the_nearest_to_a_counter_is_used_in_whatever_order_they_come(
+    clock: OwnedClock, order: tuple[int, ...]
+) -> None:
+    kinds = (Counter, SecondWay, LastResort)
+    meters = [kind(clock, 100.0, (f"cpu:{kind.__name__}",)) for kind in kinds]
+    sampler = sampler_of(clock, *(meters[number] for number in order))
+    assert [log.channel.id for log in sampler.channels()] == ["cpu:Counter"]
+    assert [meter.closed for meter in meters] == [0, 1, 1]
+    fewer = sampler_of(clock, *(meters[number] for number in order if number))
+    assert [log.channel.id for log in fewer.channels()] == ["cpu:SecondWay"]
+
+
+def test_a_fallback_that_counts_something_else_too_is_not_used_beside_a_counter(clock: OwnedClock) -> None:
+    both = SecondWay(clock, 100.0, ("cpu:other", "dram:other"))
+    sampler = sampler_of(clock, Counter(clock, 100.0, ("cpu:package-0",)), both)
+    assert [log.channel.id for log in sampler.channels()] == ["cpu:package-0"]
+    assert both.closed == 1
+
+
 def test_a_channel_that_two_meters_count_is_counted_once(clock: OwnedClock) -> None:
     second = Counter(clock, 100.0)
     sampler = sampler_of(clock, Counter(clock, 100.0), second)
@@ -475,6 +504,25 @@ def test_a_meter_that_opens_slowly_delays_no_other_and_is_put_to_work_when_it_is
     assert gaps(sampler) == [("start", 0.0, 2.05, False)]
     assert joules(sampler, "gpu:C") == pytest.approx(20 * 1.95)
     assert caplog.records == []  # a driver may take its time; the report says what it cost
+
+
+@pytest.mark.parametrize(("found", "used"), [("abc", "a"), ("bc", "b"), ("c", "c")])
+def test_the_quick_meters_give_way_to_each_other_before_a_run_starts(
+    clock: OwnedClock, monkeypatch: pytest.MonkeyPatch, found: str, used: str
+) -> None:
+    meters: dict[str, Counter] = {}
+    classes = {"a": Counter, "b": SecondWay, "c": LastResort}
+
+    def quick(name: str) -> Any:
+        meters[name] = classes[name](clock, 100.0, (f"cpu:{name}",))
+        opens = classmethod(lambda cls, settings: meters[name])
+        return type(name, (classes[name],), {"instant": True, "open": opens})
+
+    monkeypatch.setattr(opening.registry, "own_names", lambda group: tuple(found[::-1]))
+    monkeypatch.setattr(opening.registry, "load", lambda group, name: quick(name))
+    opened = opening.open_quick(Settings(), lambda *note: None)
+    assert [meter.name for meter in opened] == [used]
+    assert sorted(name for name, meter in meters.items() if meter.closed) == sorted(set(found) - {used})
 
 
 def test_an_unknown_meter_is_told_once_and_the_quick_ones_are_not_tried_twice(caplog: pytest.LogCaptureFixture) -> None:

@@ -33,13 +33,14 @@ class Meter(ABC):
         period_s: how often to read it (s).
         instant: a read is a kept descriptor's, 50 µs at most, and may run in the caller's thread at run and epoch
             edges.
-        fallback: a model: opened after all others, and only for kinds of channel that none of them counts.
+        fallback: 0 for one that is used wherever it is found. Any other is opened later, and used only where no meter
+            of a lower number counts a kind of channel that it counts: 1 for a second way to a counter, 2 for a model.
     """
 
     channels: Sequence[Channel]
     period_s: ClassVar[float] = 0.05
     instant: ClassVar[bool] = False
-    fallback: ClassVar[bool] = False
+    fallback: ClassVar[int] = 0
 
     @classmethod
     def open(cls, settings: Settings) -> Meter:

@@ -29,11 +29,10 @@ def open_quick(settings: Settings, say: Say) -> list[Opened]:
     found = [(name, kind) for name in wanted if (kind := _find(name, lambda *_: None)) is not None and kind.instant]
     opened: list[Opened] = []
     for name, meter_class in sorted(found, key=lambda pair: pair[1].fallback):
-        counted = kinds_counted(channel for other in opened for channel in other.meter.channels)
         meter = open_meter(name, meter_class, settings, say)
         if meter is None:
             continue
-        if meter.fallback and {channel.kind for channel in meter.channels} <= counted:
+        if meter.fallback and any(overlap(meter, other.meter) for other in opened):
             meter.close()
             continue
         opened.append(Opened(name, meter))
@@ -41,11 +40,17 @@ def open_quick(settings: Settings, say: Say) -> list[Opened]:
 
 
 def find_others(settings: Settings, say: Say) -> list[tuple[str, type[Meter]]]:
-    """The meters that `open_quick` leaves, models last: only then is it known what real counters there are."""
+    """The meters that `open_quick` leaves, fallbacks last: only then is it known what counters there are."""
     names = registry.names(registry.METERS) if settings.meters is None else dict.fromkeys(settings.meters)
     own = registry.own_names(registry.METERS)
     found = [(name, meter) for name in names if (meter := _find(name, say)) and not (name in own and meter.instant)]
     return sorted(found, key=lambda pair: pair[1].fallback)
+
+
+def overlap(one: Meter, other: Meter) -> bool:
+    """Whether two meters count the same kind of channel, or one of them a part of what the other counts."""
+    kinds, others = ({channel.kind for channel in meter.channels} for meter in (one, other))
+    return bool(kinds_counted(one.channels) & others or kinds & kinds_counted(other.channels))
 
 
 def open_meter(name: str, meter_class: type[Meter], settings: Settings, say: Say) -> Meter | None:

@@ -17,10 +17,10 @@ from joulegram.curves.sharing import Share
 from joulegram.host.clock import Clock, drift_ns
 from joulegram.host.cohort import Cohort
 from joulegram.host.forking import importing
-from joulegram.meters import Meter, kinds_counted
+from joulegram.meters import Meter
 from joulegram.notices import warn
 from joulegram.recorder.channel import ChannelLog
-from joulegram.recorder.opening import Opened, find_others, open_meter
+from joulegram.recorder.opening import Opened, find_others, open_meter, overlap
 from joulegram.recorder.phases import PhaseLog
 from joulegram.recorder.sharing import ShareLog
 from joulegram.records import Anchor, Gap, Note
@@ -181,7 +181,7 @@ class Sampler:
         return True
 
     def fix(self) -> None:
-        """From now on no counter takes a model's place: what is recorded goes to the journal."""
+        """From now on no counter takes a fallback's place: what is recorded goes to the journal."""
         with self._taking:
             self._fixed = True
 
@@ -208,19 +208,17 @@ class Sampler:
     # -- opening ------------------------------------------------------------------------------------------------
 
     def take(self, opened: Opened) -> None:
-        """Puts a meter to work. One that counts what a model counts takes the model's place, early in a run."""
+        """Puts a meter to work. One that counts what a fallback counts takes its place, early in a run."""
         meter = opened.meter
         late_ns = max(NS_PER_S, int(5 * meter.period_s * NS_PER_S))
         channels = [ChannelLog(channel, self._start_ns, late_ns) for channel in meter.channels]
         meter_log = MeterLog(opened.name, meter, channels, instant=meter.instant)
-        kinds = {channel.kind for channel in meter.channels}
         with self._taking:
-            counted = [channel.channel for channel in self._channels()]
-            if meter.fallback and kinds <= kinds_counted(counted):
+            alike = [other for other in self.meters if overlap(meter, other.meter)]
+            rivals = [other for other in alike if other.meter.fallback > meter.fallback]
+            if meter.fallback and len(alike) > len(rivals):
                 self._close(meter_log)
                 return
-            counts = kinds_counted(meter.channels)
-            rivals = [m for m in self.meters if m.meter.fallback and counts & {c.channel.kind for c in m.channels}]
             if rivals and self._fixed:
                 self._refuse(meter_log, f"came too late to take the place of {rivals[0].name}")
                 return
