@@ -67,6 +67,7 @@ class SteadyTree:
     """Stands in for the look at processes: half of the node's busy time is this run's."""
 
     root = 1
+    root_s = 0.0
 
     def __init__(self, clock: MovedClock) -> None:
         self._clock = clock

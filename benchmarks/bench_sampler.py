@@ -14,7 +14,7 @@ from measure import Figure
 import joulegram
 from joulegram.host import processes
 from joulegram.host.cohort import Cohort
-from joulegram.recorder.sharing import ShareLog
+from joulegram.recorder.sharing import ShareLog, Since
 
 WINDOWS, WINDOW_S = 11, 3.0
 PROCESSES = 2000
@@ -48,7 +48,7 @@ def _percent_of_core() -> float:
 
 def _looks() -> Iterator[tuple[float, float]]:
     """(CPU seconds of a look, seconds to the next) of looks at the node's processes."""
-    log = ShareLog.begin(Cohort("benchmark"), time.monotonic_ns())
+    log = ShareLog.begin(Cohort("benchmark"), Since.now(time.monotonic_ns()))
     for _ in range(LOOKS):
         now_ns, before_s = time.monotonic_ns(), time.thread_time()
         log.look(now_ns)

@@ -235,10 +235,16 @@ def test_options_of_one_feed_from_several_places_are_laid_over_each_other(world:
 
 def test_values_in_the_environment_are_understood_as_their_settings_types(world: World) -> None:
     folder = world(
-        PUE="1.2", METERS="nvml, rapl,", IDLE_W="12.5", IP_LOOKUP="yes", BASIS="direct", METER_OPTIONS_NVML_INDEX="0"
+        PUE="1.2",
+        METERS="nvml, rapl,",
+        IDLE_W="12.5",
+        MAX_W="60",
+        IP_LOOKUP="yes",
+        BASIS="direct",
+        METER_OPTIONS_NVML_INDEX="0",
     )
     assert load(folder=folder) == Settings(
-        pue=1.2, meters=("nvml", "rapl"), idle_w=12.5, ip_lookup=True, basis="direct",
+        pue=1.2, meters=("nvml", "rapl"), idle_w=12.5, max_w=60.0, ip_lookup=True, basis="direct",
         meter_options={"nvml": {"index": "0"}},
     )  # fmt: skip
 

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
+from joulegram import registry
 from joulegram.notices import warn
 from joulegram.records import Basis
 
@@ -93,7 +94,14 @@ def load(arguments: Mapping[str, Any] | None = None, folder: Path | None = None)
     for where, values in _sources(folder):
         settings = _applied(settings, values, where)
     given = {name: value for name, value in (arguments or {}).items() if value is not None}
-    return _applied(settings, given, "argument")
+    settings = _applied(settings, given, "argument")
+    if (settings.idle_w is None) != (settings.max_w is None):
+        raise ConfigError(
+            "idle_w and max_w, the machine's CPU power at rest and under full load, go together: set both"
+        )
+    if settings.idle_w is not None and settings.max_w is not None and settings.max_w < settings.idle_w:
+        raise ConfigError(f"max_w = {settings.max_w:g} W is less than idle_w = {settings.idle_w:g} W")
+    return settings
 
 
 def user_file() -> Path:
@@ -282,10 +290,26 @@ def _table(value: Any) -> Mapping[str, Mapping[str, Any]]:
     return value
 
 
+def _plugin(group: str, name: str) -> str:
+    """The name of an installed plugin; those of other packages are looked for only where it is none of ours."""
+    if name not in registry.own_names(group) and name not in (offer := registry.names(group)):
+        raise ValueError(f"there is none of that name; there are: {', '.join(offer)}")
+    return name
+
+
+def _meters(value: Any) -> tuple[str, ...]:
+    return tuple(_plugin(registry.METERS, name) for name in _names(value))
+
+
+def _feed(value: Any) -> str:
+    return _plugin(registry.FEEDS, _text(value))
+
+
 _READERS: dict[str, Any] = {
+    "intensity": _feed,
     "pue": _pue,
     "basis": _basis,
-    "meters": _names,
+    "meters": _meters,
     "idle_w": _watts,
     "max_w": _watts,
     "feeds": _table,

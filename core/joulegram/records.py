@@ -157,6 +157,9 @@ class Header(Record):
     joined_pid: int | None = None
     """Recorder of the same run (its pid on this host) inside whose process tree this one was started."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    pue: float | str | None = None
+    """What the user said of it; the price that is recorded later holds what that stands for."""
+    basis: Basis = "lifecycle"
     version: int = FORMAT_VERSION
 
 

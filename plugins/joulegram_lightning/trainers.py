@@ -73,7 +73,10 @@ def show_summary(run: joulegram.Run) -> None:
         return
     from rich.console import Console
 
-    document = joulegram.open_ledger(run.ledger).run(run.id).document()
+    try:
+        document = joulegram.open_ledger(run.ledger).run(run.id).document()
+    except (LookupError, OSError):  # nothing could be written, which has been said
+        return
     Console().print(joulegram.summary_table(document))
 
 

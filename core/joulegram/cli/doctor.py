@@ -31,7 +31,7 @@ def examine(ledger: str | None = None) -> dict[str, Any]:
         ConfigError: the configuration is not understood.
     """
     settings = config.load({"ledger": ledger})
-    points = registry.load(registry.FEEDS, "annual")().points(settings.zone)
+    points = registry.load(registry.FEEDS, settings.intensity)().points(settings.zone)
     book = PriceBook(pricing.pue_of(settings.pue), tuple(points), settings.basis)
     return {
         "schema_version": 1,

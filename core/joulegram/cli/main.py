@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import io
 import json
 import os
 import sys
@@ -26,6 +27,9 @@ SEAL_WITHIN_S = 0.3
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # one that cannot write a sign writes another, and breaks off nothing
+            stream.reconfigure(errors="replace")
     options = _parser().parse_args(arguments)
     try:
         return int(options.do(options))

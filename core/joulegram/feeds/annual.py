@@ -127,7 +127,8 @@ def _known(row: Zone, code: str) -> IntensityPoint:
 def _world(zone: str | None) -> IntensityPoint:
     """The world average between the countries' extremes, with what to do about it."""
     asked = "" if zone is None or not zone.strip() else f' "{zone.strip()}"{_nearest(zone)}'
-    countries = [row.g_per_kwh for row in _table().values() if _is_country(row.code)]
+    # A lifecycle of nothing at all is a country without figures of its own, not a clean one.
+    countries = [row.g_per_kwh for row in _table().values() if _is_country(row.code) and row.g_per_kwh > 0]
     return _point(_table()[WORLD], min(countries), max(countries), f"zone{asked} unknown: world average; {HINT}")
 
 

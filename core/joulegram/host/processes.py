@@ -145,10 +145,12 @@ class ProcessTree:
 
     Attributes:
         total_s: of the whole tree, at the last look.
+        root_s: of its root alone and the children that it waited for, at the last look.
     """
 
     root: int = field(default_factory=os.getpid)
     total_s: float = 0.0
+    root_s: float = 0.0
     _moved_s: float = 0.0
     _last: _Usage = field(default_factory=_Usage)
     _subtrees_s: dict[int, float] = field(default_factory=dict)
@@ -167,6 +169,7 @@ class ProcessTree:
             if process_started(pid) == self._last.started[pid]:
                 self._moved_s += self._last.cpu_s[pid]
         self._last = usage
+        self.root_s = usage.cpu_s.get(self.root, self.root_s)
         self.total_s = max(self.total_s, sum(usage.cpu_s.values()) + self._moved_s)
         for pid in subtrees:
             if pid in usage.cpu_s:
@@ -187,12 +190,12 @@ def _tree_usage(root: int) -> _Usage:
     for pid, parent in parents.items():
         with contextlib.suppress(Exception):  # it may leave between the look at the tree and the look at it
             cpu_s, started = _look_at(pid)
-            usage.cpu_s[pid] = _own_cpu_s() if pid == os.getpid() else cpu_s
+            usage.cpu_s[pid] = own_cpu_s() if pid == os.getpid() else cpu_s
             usage.started[pid], usage.parent[pid] = started, parent
     return usage
 
 
-def _own_cpu_s() -> float:
+def own_cpu_s() -> float:
     """This process and its waited-for descendants; finer than the scheduler tick that other processes' times have."""
     times = os.times()
     return time.process_time() + times.children_user + times.children_system

@@ -77,6 +77,7 @@ class CpuModelMeter(Meter):
                 gain_high=high,
                 max_w=model.max_w,
                 idle_w=model.idle_w,
+                resolution_s=self.period_s,
             )
         ]
 

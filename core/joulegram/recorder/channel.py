@@ -52,7 +52,7 @@ class ChannelLog:
         self._start_ns = start_ns
         self._late_ns = late_ns
         self._last_ns = start_ns
-        self._last_raw: float | None = None
+        self._last: tuple[int, float] | None = None
         self._failed: str | None = None
         self._last_share: Share | None = None
         self._pending: deque[_Interval] = deque()
@@ -82,13 +82,13 @@ class ChannelLog:
         moment_ns = self._refreshes.moment(time_ns, raw_j)
         if moment_ns is None:
             return
-        if self._last_raw is None:
+        if self._last is None:
             moment_ns = self._first(time_ns, moment_ns)
         elif moment_ns > self._last_ns:
-            self._rise(moment_ns, raw_j - self._last_raw)
+            self._rise(moment_ns, raw_j - self._last[1])
         else:  # a clock that ticks coarsely: what this reading brings, the next one brings too
             return
-        self._last_ns, self._last_raw, self._failed = moment_ns, raw_j, None
+        self._last_ns, self._last, self._failed = moment_ns, (moment_ns, raw_j), None
 
     def passed(self, time_ns: int) -> bool:
         """Whether the counter is known to have moved past a moment (ns), or says nothing more."""
@@ -115,12 +115,15 @@ class ChannelLog:
         while self._pending and self._pending[0].share is not None and self._pending[0].end_ns <= until_ns:
             self._advance(self._pending.popleft(), phases_used)
 
-    def ahead(self) -> tuple[int, float, float] | None:
+    def ahead(self, reading: tuple[int, float] | None = None) -> tuple[int, float, float] | None:
         """The newest sample (ns) with the node's joules and, by the last share known, the run's: not yet settled.
 
         May be called by any thread.
+
+        Args:
+            reading: a moment (ns) and a counter's reading (J) that the sampler has not taken in yet.
         """
-        waiting = list(self._pending)
+        waiting = [*self._pending, *self._unread(reading)]
         if self.node.tip is None or self.run.tip is None or not waiting:
             return None
         (tip_ns, node_j), (end_ns, run_j) = self.node.tip, self.run.tip
@@ -134,6 +137,16 @@ class ChannelLog:
             run_j += split(interval.energy_j, interval.end_ns - interval.start_ns, self.channel.idle_w, share)
             end_ns = interval.end_ns
         return (end_ns, node_j, run_j) if end_ns > tip_ns else None
+
+    def _unread(self, reading: tuple[int, float] | None) -> Iterator[_Interval]:
+        """What a reading adds, where that is plain: not of a counter that lags, or fell, or had failed."""
+        last = self._last  # one look: the sampler may be changing it
+        if reading is None or last is None or self.channel.lag_s or self._failed is not None:
+            return
+        (last_ns, last_raw), (time_ns, raw_j) = last, reading
+        if time_ns > last_ns and raw_j >= last_raw:
+            share = ALL if self.channel.share == "exclusive" else None
+            yield _Interval(last_ns, time_ns, raw_j - last_raw, share)
 
     def curves(self) -> Iterator[tuple[str, GrowingCurve]]:
         """The curves by the names that they have in a journal."""

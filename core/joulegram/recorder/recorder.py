@@ -171,6 +171,7 @@ class Recorder:
         from joulegram.curves.timeline import Timeline
         from joulegram.curves.trace import RecorderTrace, channel_trace
 
+        unread = self._sampler.unread()
         curves = {}
         for name, grown in self._sampler.curves():
             count = len(grown.values)
@@ -193,7 +194,7 @@ class Recorder:
                     [*log.gaps, *suspends],
                     self.header.start_ns,
                     end_ns,
-                    log.ahead(),
+                    log.ahead(unread.get(log.channel.id)),
                 )
                 for log in self._sampler.channels()
             },

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from joulegram.config import Settings
@@ -22,7 +23,7 @@ from joulegram.notices import warn
 from joulegram.recorder.channel import ChannelLog
 from joulegram.recorder.opening import Opened, find_others, open_meter, overlap
 from joulegram.recorder.phases import PhaseLog
-from joulegram.recorder.sharing import ShareLog
+from joulegram.recorder.sharing import ShareLog, Since
 from joulegram.records import Anchor, Gap, Note
 from joulegram.units import NS_PER_S
 
@@ -99,6 +100,7 @@ class Sampler:
         self.ready = False
         """Whether every meter has been opened, or found wanting."""
         self._settings, self._clock, self._cohort, self._start_ns = settings, clock, cohort, start_ns
+        self._since = Since.now(start_ns)
         self._anchor: Anchor = clock.anchor()
         self._looked = False
         self._to_open: deque[tuple[str, type[Meter]]] = deque()
@@ -136,7 +138,7 @@ class Sampler:
         now_ns = self._clock.monotonic_ns()
         self._look_at_clocks(now_ns, final)
         if self.shares is None:
-            self.shares = ShareLog.begin(self._cohort, now_ns)
+            self.shares = ShareLog.begin(self._cohort, self._since)
         self._open_others()
         for meter_log in list(self.meters):
             if meter_log.alive and not meter_log.stuck and (everything or final or meter_log.due_ns <= now_ns):
@@ -184,6 +186,16 @@ class Sampler:
         """From now on no counter takes a fallback's place: what is recorded goes to the journal."""
         with self._taking:
             self._fixed = True
+
+    def unread(self) -> dict[str, tuple[int, float]]:
+        """Of each channel the newest moment (ns) and reading (J) that no tick has taken in yet; for any thread."""
+        newest: dict[str, tuple[int, float]] = {}
+        for meter_log in list(self.meters):
+            with suppress(IndexError):  # the sampler has just taken them in
+                time_ns, values = meter_log.inbox[-1]
+                for channel, value in zip(meter_log.channels, values, strict=True):
+                    newest[channel.channel.id] = (time_ns, value)
+        return newest
 
     def curves(self) -> Iterator[tuple[str, GrowingCurve]]:
         """Every curve, by the name that it has in a journal."""

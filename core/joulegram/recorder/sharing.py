@@ -10,7 +10,7 @@ from itertools import pairwise
 from joulegram.curves.door import GrowingCurve
 from joulegram.curves.sharing import Share, cpu_fraction, reserved_fraction
 from joulegram.host.cohort import Cohort, Member
-from joulegram.host.processes import NodeTimes, ProcessTree, affinity, cgroup_quota, cpu_count
+from joulegram.host.processes import NodeTimes, ProcessTree, affinity, cgroup_quota, cpu_count, own_cpu_s
 from joulegram.units import NS_PER_S
 
 PERIOD_NS = NS_PER_S
@@ -18,6 +18,24 @@ BUDGET = 0.001
 """Part of one core that looking at the process tree may use; on a node with thousands of processes it looks rarely."""
 
 EPSILON_CORE_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """Where the CPU times of the node and of this process stood at some moment (ns)."""
+
+    time_ns: int
+    busy_s: float
+    own_s: float
+
+    @classmethod
+    def now(cls, time_ns: int) -> Since:
+        """Now, in a few microseconds."""
+        node = NodeTimes()
+        try:
+            return cls(time_ns, node.busy_s(), own_cpu_s())
+        finally:
+            node.close()
 
 
 @dataclass(slots=True)
@@ -45,15 +63,22 @@ class ShareLog:
     _quota: float | None = None
 
     @classmethod
-    def begin(cls, cohort: Cohort, now_ns: int) -> ShareLog:
-        """Starts the log with its first look."""
+    def begin(cls, cohort: Cohort, since: Since) -> ShareLog:
+        """Starts the log with its first look at the process tree, which may take a while where others compute.
+
+        Args:
+            cohort: the run's other recorders on this host.
+            since: where the CPU times stood when the recording began: what this process used meanwhile is its own.
+        """
         log = cls(cohort, ProcessTree(), NodeTimes(), GrowingCurve(), GrowingCurve(), GrowingCurve())
         log._quota = cgroup_quota()
-        log._last_ns, log._busy_start_s = now_ns, log.node.busy_s()
-        log._own_start_s = log._unclaimed_s(cohort.others())
-        cohort.join(now_ns, log.tree.total_s)
+        log._last_ns, log._busy_start_s = since.time_ns, since.busy_s
+        unclaimed_s = log._unclaimed_s(cohort.others())
+        meanwhile_s = max(0.0, log.tree.root_s - since.own_s)
+        log._own_start_s = unclaimed_s - meanwhile_s
+        cohort.join(since.time_ns, log.tree.total_s - meanwhile_s)
         for curve in (log.busy_s, log.own_s, log.reserved_s):
-            curve.add(now_ns, 0.0, 0.0)
+            curve.add(since.time_ns, 0.0, 0.0)
         return log
 
     def look(self, now_ns: int) -> Share:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from joulegram.curves.curve import Times
 from joulegram.curves.trace import ChannelTrace, Trace
 from joulegram.pricing import Footprint
 from joulegram.records import PriceBook
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 POWER_POINTS = 1_000
+SHORTEST_S = 0.05
 """Most steps of a power trace: as many as a page can show."""
 
 
@@ -144,10 +146,12 @@ def price_part(book: PriceBook) -> dict[str, Any]:
 def power_part(channel: ChannelTrace, trace: Trace) -> dict[str, Any]:
     """A channel's power over the run: steps between times, this run's share and the whole device (W).
 
-    A curve of many knots is thinned to what a page can show; energy over each shown step stays exact.
+    A curve of many knots is thinned to what a page can show, and to steps that its counter resolves: over less than a
+    refresh the quotient is noise. Energy over each shown step stays exact.
     """
     times = np.unique(np.concatenate([channel.node.times_ns, channel.run.times_ns]))
     times = times[(times >= trace.start_ns) & (times <= trace.end_ns)]
+    times = _apart(times, max(SHORTEST_S, channel.channel.resolution_s))
     if len(times) > POWER_POINTS:
         times = times[np.unique(np.linspace(0, len(times) - 1, POWER_POINTS).astype(int))]
     lengths_s = np.diff(times) / NS_PER_S
@@ -157,6 +161,17 @@ def power_part(channel: ChannelTrace, trace: Trace) -> dict[str, Any]:
         "power_w": _ratios(np.diff(channel.run.at(times)), lengths_s),
         "node_power_w": _ratios(np.diff(channel.node.at(times)), lengths_s),
     }
+
+
+def _apart(times: Times, least_s: float) -> Times:
+    """Times that lie at least so far apart, as many of these as there are; the last among them."""
+    kept: list[int] = []
+    for time_ns in times.tolist():
+        if not kept or time_ns - kept[-1] >= least_s * NS_PER_S:
+            kept.append(time_ns)
+    if kept and kept[-1] != times[-1]:
+        kept[-1 if len(kept) > 1 else len(kept) :] = [int(times[-1])]
+    return np.array(kept, np.int64)
 
 
 def _ratios(energies_j: Iterable[float], lengths_s: Iterable[float]) -> list[float]:

@@ -202,6 +202,9 @@ class Run:
 
         Laps sum to the run's total so far, although a counter's last refresh may still be out at any one of them.
         """
+        recorder = self._live()
+        if recorder is not None:
+            recorder.edge(recorder.clock.monotonic_ns(), instantly=True)
         totals = self._totals()
         lap = {name: total - self._lapped.get(name, 0.0) for name, total in totals.items()}
         self._lapped.update(totals)
@@ -468,6 +471,8 @@ def _begin(run: Run, name: str | None, separate: bool, run_id: str | None, rank:
         rank=rank,
         start_ns=anchor.mono_ns,
         anchor=anchor,
+        pue=run._settings.pue,
+        basis=run._settings.basis,
         enclosing_run=enclosing if separate else None,
         joined_pid=joined_pid,
         attributes=run.attributes,
@@ -519,7 +524,8 @@ def _price(run: Run) -> None:
         if hint:
             warn(f"joulegram: {hint}")
     except Exception as problem:
-        warn(f"joulegram cannot price run {run.id}: {problem!r}")
+        why = str(problem) if isinstance(problem, LookupError | OSError) else repr(problem)
+        warn(f"joulegram cannot price run {run.id}: {why}")
     finally:
         run._priced.set()
 

@@ -125,7 +125,14 @@ class RecordedRun:
         try:
             return self.stored.book
         except LookupError:
-            return book_for(self.zone, reason="the run was cut off before it was priced")
+            header = self.stored.header
+            return PriceBook(
+                pricing.pue_of(header.pue),
+                _annual(self.zone),
+                header.basis,
+                "no price was recorded: the yearly mean",
+                time.time(),
+            )
 
     @property
     def pricer(self) -> Pricer:
@@ -246,11 +253,6 @@ class RecordedRun:
 def _annual(zone: str | None) -> tuple[IntensityPoint, ...]:
     points: tuple[IntensityPoint, ...] = registry.load(registry.FEEDS, "annual")().points(zone)
     return points
-
-
-def book_for(zone: str | None, reason: str) -> PriceBook:
-    """A price book of a zone's annual mean, for a run that holds none."""
-    return PriceBook(pricing.UNKNOWN_PUE, _annual(zone), "lifecycle", reason, time.time())
 
 
 def summarise(stored: StoredRun) -> Summary:
