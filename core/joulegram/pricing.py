@@ -448,7 +448,7 @@ def _channel_figure(trace: ChannelTrace, run_j: Curve, start_ns: int, end_ns: in
         missing = (f"{trace.id}: not read for {hidden_s:.3g} s",)
     node_j = _over(trace.node, start_ns, end_ns)
     node = _bounded(node_j, trace.node, trace, start_ns, end_ns, hidden_j, asked_s, missing, channel.how)
-    how = channel.how if channel.share == "exclusive" else f"{channel.how}; {RULE}"
+    how = f"{channel.how}; {RULE}" if channel.share == "cpu" else channel.how
     value = _over(run_j, start_ns, end_ns)
     run = _bounded(value, trace.run, trace, start_ns, end_ns, hidden_j, asked_s, missing, how)
     return ChannelFigure(trace.id, channel.kind, channel.method, _within_node(run, node, trace), node)
@@ -466,7 +466,7 @@ def _bounded(
     how: str,
 ) -> Quantity:
     channel = trace.channel
-    least, most = sampled.bounds([start_ns], [end_ns])
+    least, most = sampled.bounds([start_ns], [end_ns], channel.slack_ns)
     high: float | None = None
     if hidden_j is not None and not missing:
         high = float(most[0]) * channel.gain_high + hidden_j

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, TypeVar
 
 from joulegram.quantities import Method
+from joulegram.units import NS_PER_S
 
 Signal = Literal["average", "marginal"]
 Basis = Literal["lifecycle", "direct", "unknown"]
@@ -91,7 +92,8 @@ class Channel(Record):
         wraps_at_j: where the counter starts again from zero (J); None for a counter that does not wrap.
         resolution_s: how often the counter refreshes (s); phases shorter than two refreshes are time-proportional.
         lag_s: how old a reading may be (s): the longest time between two refreshes of the counter. 0 for one that is
-            current whenever it is read. Readings of a counter that lags count when they change.
+            current whenever it is read. Readings of a counter that lags count when they change; what a recorder has
+            found out about that takes the place of what the meter said.
     """
 
     tag: ClassVar[str] = "channel"
@@ -108,6 +110,11 @@ class Channel(Record):
     wraps_at_j: float | None = None
     resolution_s: float = 0.05
     lag_s: float = 0.0
+
+    @property
+    def slack_ns(self) -> int:
+        """How far a sample may lie from the moment at which the counter showed its value (ns): half the lag."""
+        return round(self.lag_s * NS_PER_S / 2)
 
 
 @dataclass(frozen=True, slots=True)

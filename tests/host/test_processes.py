@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -214,3 +214,12 @@ def test_what_is_not_understood_is_no_quota(tmp_path: Path, text: str) -> None:
     group(root, "/", cpu_max=text)
     assert cgroup_quota(root, own(tmp_path, "0::/")) is None
     assert cgroup_quota(root, tmp_path / "nothing") is None
+
+
+def test_a_tree_knows_who_is_outside_of_a_subtree(start: Callable[[str], subprocess.Popen[str]]) -> None:
+    child, other = start(WAIT), start(WAIT)
+    tree = ProcessTree()
+    tree.look()
+    assert {os.getpid(), child.pid, other.pid} <= tree.outside(())
+    assert {os.getpid(), other.pid} <= tree.outside({child.pid})
+    assert child.pid not in tree.outside({child.pid})

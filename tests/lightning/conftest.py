@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from worlds import until
 
 import joulegram
 
@@ -39,8 +40,13 @@ def monitor() -> Callable[..., Any]:
 
 @pytest.fixture
 def recorded() -> Callable[..., Any]:
-    """What the ledger holds of a monitor's last run."""
-    return lambda monitor: joulegram.open_ledger().run(monitor.run.id)
+    """What the ledger holds of a monitor's last run, once it has ended: a slow disk is waited for elsewhere."""
+
+    def ended(monitor: Any) -> Any:
+        run = joulegram.open_ledger().run(monitor.run.id)
+        return run if run.status != "running" else None
+
+    return lambda monitor: until(lambda: ended(monitor), "end of the run in the ledger")
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from joulegram.curves.trace import together
 from joulegram.host.clock import Clock
 from joulegram.ledger.journal import JournalContent, content_of
 from joulegram.pricing import Footprint, Pricer
+from joulegram.recorder import recorder as recording
 from joulegram.recorder.opening import Opened
 from joulegram.recorder.recorder import Recorder
 from joulegram.records import Channel, End, Gap, Header, Heartbeat, Knots, Note, SpanRecord
@@ -417,6 +418,43 @@ def test_the_end_of_a_run_does_not_wait_for_a_stuck_meter(running: Any) -> None:
     stuck_gaps = [gap for gap in kept.gaps if gap.why == "stuck"]
     assert [(gap.channel, gap.end_ns, gap.energy_known) for gap in stuck_gaps] == [("gpu:S", kept.end.end_ns, False)]
     assert not [gap for gap in kept.gaps if gap.channel == "gpu:G" and gap.why == "stuck"]
+
+
+def test_the_end_of_a_run_waits_until_a_counter_that_lags_has_moved_past_it(
+    running: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "EXIT_WAIT_S", 60)
+    monkeypatch.setattr(recording, "SETTLE_WAIT_NS", 60 * NS_PER_S)
+    sink, counter, ended = Kept(), Steps(), threading.Event()
+    made = running(sink, counter)
+    until(lambda: counter.reads > 2, "first samples")
+    counter.steps_on = True
+    until(lambda: made.trace(made.clock.monotonic_ns()).channels["alpha/gpu:A"].node.total > 0, "a refresh")
+    counter.steps_on = False
+    threading.Thread(target=lambda: (end(made), ended.set()), daemon=True).start()
+    until(lambda: not made.alive, "the end")
+    reads = counter.reads
+    until(lambda: counter.reads > reads + 3, "readings after the end")
+    assert not ended.is_set()
+    counter.steps_on = True
+    assert ended.wait(30)
+    kept = content(sink)
+    assert kept.end is not None
+    channel = kept.channels["gpu:A"]
+    assert kept.curves["node gpu:A"].end_ns - channel.slack_ns >= kept.end.end_ns
+
+
+class Steps(Counter):
+    """A counter that refreshes only while it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(OwnedClock(), lag_s=0.1)
+        self.steps_on, self.shown_j = False, 1000.0
+
+    def read(self) -> list[float]:
+        self.reads += 1
+        self.shown_j += 1.0 if self.steps_on else 0.0
+        return [self.shown_j]
 
 
 def test_the_end_of_a_run_does_not_wait_for_a_stuck_disk(running: Any) -> None:

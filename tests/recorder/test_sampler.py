@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -554,3 +555,42 @@ def test_marks_that_nobody_takes_do_not_fill_the_memory(clock: OwnedClock) -> No
     for _ in range(MOST_MARKS + 10):
         sampler.marks.append((clock.monotonic_ns(), None))
     assert len(sampler.marks) == MOST_MARKS
+
+
+# -- shared devices -----------------------------------------------------------------------------------------------
+
+
+class SharedCounter(Counter):
+    """A device that tells what part of it these processes used."""
+
+    def __init__(self, clock: OwnedClock, part: Any) -> None:
+        super().__init__(clock, 100.0, share="process")
+        self.part = part
+        self.asked_of: list[Any] = []
+
+    def shares(self, pids: Any) -> Any:
+        self.asked_of.append(pids)
+        if isinstance(self.part, Exception):
+            raise self.part
+        return [self.part]
+
+
+@pytest.mark.parametrize(("part", "expected"), [(0.25, 250.0), (0.0, 0.0), (1.0, 1000.0), (1.7, 1000.0), (-1, 0.0)])
+def test_a_device_is_shared_by_what_its_meter_says_of_this_runs_processes(
+    clock: OwnedClock, part: float, expected: float
+) -> None:
+    meter = SharedCounter(clock, part)
+    sampler = sampler_of(clock, meter)
+    pass_time(sampler, clock, 10)
+    end(sampler, clock)
+    assert joules(sampler) == pytest.approx(expected)
+    assert os.getpid() in meter.asked_of[-1]
+
+
+def test_a_meter_that_cannot_tell_processes_apart_counts_everything_and_says_so_once(clock: OwnedClock) -> None:
+    sampler = sampler_of(clock, SharedCounter(clock, RuntimeError("not on this card")))
+    pass_time(sampler, clock, 10)
+    end(sampler, clock)
+    assert joules(sampler) == pytest.approx(1000.0)
+    (text,) = [text for text in texts(sampler) if "tell processes apart" in text]
+    assert "not on this card" in text

@@ -74,10 +74,17 @@ class Curve:
         after = np.searchsorted(self.times_ns, times, side="left")
         return self.values[np.clip(before, 0, last)], self.values[np.clip(after, 0, last)]
 
-    def bounds(self, starts_ns: ArrayLike, ends_ns: ArrayLike) -> tuple[Values, Values]:
-        """Least and most that each span can have cost, given only the values at the knots around its edges."""
-        start_low, start_high = self.bracket(starts_ns)
-        end_low, end_high = self.bracket(ends_ns)
+    def bounds(self, starts_ns: ArrayLike, ends_ns: ArrayLike, slack_ns: int = 0) -> tuple[Values, Values]:
+        """Least and most that each span can have cost, given only the values at the knots around its edges.
+
+        Args:
+            starts_ns: starts of the spans (ns).
+            ends_ns: their ends (ns), same shape.
+            slack_ns: how far a knot may lie from the moment at which the curve had its value.
+        """
+        starts, ends = np.asarray(starts_ns, np.int64), np.asarray(ends_ns, np.int64)
+        start_low, end_low = self.bracket(starts - slack_ns)[0], self.bracket(ends - slack_ns)[0]
+        start_high, end_high = self.bracket(starts + slack_ns)[1], self.bracket(ends + slack_ns)[1]
         return np.maximum(end_low - start_high, 0.0), end_high - start_low
 
     def scaled(self, factor: float) -> Curve:

@@ -23,7 +23,7 @@ class GrowingCurve:
         epsilon: how far the straight piece may pass from the tip.
     """
 
-    __slots__ = ("_hi", "_lo", "_t0", "_v0", "epsilon", "flushed", "times_ns", "tip", "told", "values")
+    __slots__ = ("_before", "_hi", "_lo", "_t0", "_v0", "epsilon", "flushed", "times_ns", "tip", "told", "values")
 
     def __init__(self) -> None:
         self._t0, self._v0 = 0, 0.0
@@ -31,6 +31,7 @@ class GrowingCurve:
         self.times_ns = array("q")
         self.values = array("d")
         self.tip: tuple[int, float] | None = None
+        self._before: tuple[int, float] | None = None
         self.flushed = 0
         """How many knots have been handed over for writing; the writer's mark."""
         self.told: tuple[int, float] | None = None
@@ -53,7 +54,7 @@ class GrowingCurve:
         if dt > 0 and not self._lo <= (value - self._v0) / dt <= self._hi:
             self._knot()
             dt = time_ns - self._t0
-        self.tip, self.epsilon = (time_ns, value), epsilon
+        self._before, self.tip, self.epsilon = self.tip, (time_ns, value), epsilon
         if dt > 0:  # no min and max: this runs for every sample of every curve
             high, low = (value + epsilon - self._v0) / dt, (value - epsilon - self._v0) / dt
             self._hi = min(self._hi, high)
@@ -64,6 +65,14 @@ class GrowingCurve:
         if self.tip is not None and self.times_ns[-1] != self.tip[0]:
             self._knot()
 
+    def pin_two(self) -> None:
+        """Makes the last two samples knots: the piece so far could have ended at either of them."""
+        if self._before is not None and self._before[0] > self.times_ns[-1]:
+            tip, self.tip = self.tip, self._before
+            self._knot()
+            self.tip = tip
+        self.pin()
+
     def pin_at(self, time_ns: int, value: float) -> None:
         """Takes a sample that is a knot."""
         self.add(time_ns, value, 0.0)
@@ -73,6 +82,7 @@ class GrowingCurve:
         """The same curve, growing on its own; nothing of it counts as written."""
         twin = GrowingCurve()
         twin.times_ns, twin.values, twin.tip, twin.epsilon = self.times_ns[:], self.values[:], self.tip, self.epsilon
+        twin._before = self._before
         if self.tip is not None:
             twin._t0, twin._v0, twin._lo, twin._hi = self._t0, self._v0, self._lo, self._hi
         return twin

@@ -199,7 +199,7 @@ def _joined(traces: Sequence[ChannelTrace], own: ChannelTrace | None) -> Channel
         in_phases = {phase: weigh(merge([in_phase(trace, phase) for trace in traces]), allowed) for phase in phases}
     return ChannelTrace(
         id=traces[0].id,
-        channel=traces[0].channel,
+        channel=replace(traces[0].channel, lag_s=max(trace.channel.lag_s for trace in traces)),
         node=node,
         run=run,
         phases=in_phases,
@@ -276,13 +276,13 @@ def channel_trace(
         for name, curve in curves.items()
         if name.startswith("phase ") and name.endswith(suffix)
     }
-    settled_ns = run.end_ns
+    settled_ns = run.end_ns - channel.slack_ns
     if ahead is not None and len(run):
         ahead_ns, node_j, run_j = ahead
         if phases:
-            phases = _ahead(phases, curves, run_j - float(run.values[-1]), settled_ns, ahead_ns)
+            phases = _ahead(phases, curves, run_j - float(run.values[-1]), run.end_ns, ahead_ns)
         node, run = node.extended(ahead_ns, node_j), run.extended(ahead_ns, run_j)
-    last_ns = min(end_ns, run.end_ns) if len(run) else start_ns
+    last_ns = min(end_ns, run.end_ns - channel.slack_ns) if len(run) else start_ns
     return ChannelTrace(
         id=identity,
         channel=channel,

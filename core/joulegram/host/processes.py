@@ -9,7 +9,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -172,6 +172,13 @@ class ProcessTree:
             if pid in usage.cpu_s:
                 self._subtrees_s[pid] = max(self._subtrees_s.get(pid, 0.0), usage.subtree_s(pid))
         return self._subtrees_s
+
+    def outside(self, subtrees: Collection[int]) -> frozenset[int]:
+        """Pids of the tree, at the last look, that are in none of these subtrees."""
+        usage = self._last
+        return frozenset(
+            pid for pid in usage.cpu_s if pid not in subtrees and not any(a in subtrees for a in usage.ancestors(pid))
+        )
 
 
 def _tree_usage(root: int) -> _Usage:

@@ -13,6 +13,9 @@ from typing import ClassVar
 from joulegram.config import Settings
 from joulegram.records import Channel
 
+PARTS = {"soc": frozenset({"gpu", "cpu", "dram"})}
+"""Kinds of channel whose energy another kind holds already."""
+
 
 class Absent(Exception):
     """The source is not on this machine; the message says what was looked for."""
@@ -63,3 +66,9 @@ class Meter(ABC):
 
     def close(self) -> None:  # noqa: B027 - not every meter holds something open
         """Lets go of what the meter holds open."""
+
+
+def kinds_counted(channels: Iterable[Channel]) -> set[str]:
+    """Kinds of channel that need no model where these count: their own, and those that they hold."""
+    kinds = {channel.kind for channel in channels}
+    return kinds.union(*(PARTS.get(kind, frozenset()) for kind in kinds))

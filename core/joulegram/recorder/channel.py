@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
-from math import inf, isfinite
+from dataclasses import dataclass, replace
+from math import ceil, inf, isfinite
 
 from joulegram.curves.door import GrowingCurve
 from joulegram.curves.phases import OTHER, Cursor
 from joulegram.curves.sharing import Share, split
+from joulegram.recorder.refreshes import Refreshes
 from joulegram.records import Channel, Gap
 from joulegram.units import NS_PER_S
 
@@ -55,21 +56,44 @@ class ChannelLog:
         self._failed: str | None = None
         self._last_share: Share | None = None
         self._pending: deque[_Interval] = deque()
+        self._refreshes = Refreshes(int(channel.lag_s * NS_PER_S))
+        self._after_edge = False
         self._node_j = self._run_j = 0.0
         self._phase_j: dict[str, float] = {}
+
+    @property
+    def described(self) -> Channel:
+        """What its meter said of it, and how well its refreshes are known by now."""
+        refreshes = self._refreshes
+        if refreshes.period_ns is None:
+            return self.channel
+        # In full milliseconds: every change is one more line in the journal.
+        return replace(
+            self.channel,
+            resolution_s=round(refreshes.period_ns / NS_PER_S, 3),
+            lag_s=ceil(2e3 * refreshes.slack_ns / NS_PER_S) / 1e3,
+        )
 
     def sample(self, time_ns: int, raw_j: float) -> None:
         """Takes a counter's reading (J) of a moment (ns); NaN is a failed read."""
         if not isfinite(raw_j):
             self._failed = self._failed or "failed"
             return
+        moment_ns = self._refreshes.moment(time_ns, raw_j)
+        if moment_ns is None:
+            return
         if self._last_raw is None:
-            self._first(time_ns)
-        elif time_ns > self._last_ns:
-            self._rise(time_ns, raw_j - self._last_raw)
+            moment_ns = self._first(time_ns, moment_ns)
+        elif moment_ns > self._last_ns:
+            self._rise(moment_ns, raw_j - self._last_raw)
         else:  # a clock that ticks coarsely: what this reading brings, the next one brings too
             return
-        self._last_ns, self._last_raw, self._failed = time_ns, raw_j, None
+        self._last_ns, self._last_raw, self._failed = moment_ns, raw_j, None
+
+    def passed(self, time_ns: int) -> bool:
+        """Whether the counter is known to have moved past a moment (ns), or says nothing more."""
+        known = self._failed is None and self.channel.lag_s > 0
+        return not known or self._last_ns - self.described.slack_ns >= time_ns
 
     def fail(self, why: str) -> None:
         """From the last good sample on there is none, until one comes."""
@@ -118,13 +142,19 @@ class ChannelLog:
         for phase, curve in list(self.phases.items()):  # the sampler may add one while another thread looks
             yield f"phase {phase} {self.channel.id}", curve
 
-    def _first(self, time_ns: int) -> None:
-        if time_ns > self._last_ns:
-            self._gap(time_ns, "start", energy_known=False)
-        self.node.add(time_ns, 0.0, 0.0)
-        self.run.add(time_ns, 0.0, 0.0)
-        for _ in self.cursor.walk(self._start_ns, time_ns):
-            pass  # what the loop did before the first sample has no energy to split
+    def _first(self, read_ns: int, moment_ns: int) -> int:
+        """Starts the curves; the moment (ns) of their first knot."""
+        if read_ns > self._last_ns:
+            self._gap(read_ns, "start", energy_known=False)
+        if read_ns - int(self.channel.lag_s * NS_PER_S) < self._start_ns:
+            # The refresh may have been before the run or in it: no claim that it was in it.
+            moment_ns = min(moment_ns, self._start_ns)
+        self.node.add(moment_ns, 0.0, 0.0)
+        self.run.add(moment_ns, 0.0, 0.0)
+        if moment_ns > self._start_ns:
+            for _ in self.cursor.walk(self._start_ns, moment_ns):
+                pass  # what the loop did before the first sample has no energy to split
+        return moment_ns
 
     def _rise(self, time_ns: int, rise_j: float) -> None:
         elapsed_s = (time_ns - self._last_ns) / NS_PER_S
@@ -157,8 +187,7 @@ class ChannelLog:
             self._phase_j[OTHER] = self._run_j
         edged = self._walk(interval, run_j / duration_ns)
         if edged:  # the samples on both sides of a span's edge stay knots
-            self.node.pin()
-            self.run.pin()
+            self._pin_before()
         self._node_j += interval.energy_j
         self._run_j += run_j
         self.node.add(interval.end_ns, self._node_j, self._epsilon(self._node_j, interval.end_ns))
@@ -166,9 +195,18 @@ class ChannelLog:
         self.run.add(interval.end_ns, self._run_j, epsilon_j)
         for phase, curve in self.phases.items():
             curve.add(interval.end_ns, self._phase_j[phase], epsilon_j)
-        if edged:
+        if edged or self._after_edge:
             self.node.pin()
             self.run.pin()
+        # Of a counter that lags it is not sure between which two of its samples the edge lies.
+        self._after_edge = edged and self.channel.lag_s > 0
+
+    def _pin_before(self) -> None:
+        for curve in (self.node, self.run):
+            if self.channel.lag_s:
+                curve.pin_two()
+            else:
+                curve.pin()
 
     def _walk(self, interval: _Interval, watts_per_ns: float) -> bool:
         """Splits an interval's joules by the time in each phase; whether a span has an edge in it."""

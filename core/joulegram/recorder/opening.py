@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from joulegram import registry
 from joulegram.config import ConfigError, Settings
 from joulegram.extras import MissingExtra
-from joulegram.meters import Absent, Denied, Meter
+from joulegram.meters import Absent, Denied, Meter, kinds_counted
 
 Say = Callable[[str, str], None]
 """Keeps a note: its kind, its text."""
@@ -30,7 +30,7 @@ def open_quick(settings: Settings, say: Say) -> list[Opened]:
     found = [(name, kind) for name in wanted if (kind := _find(name, lambda *_: None)) is not None and kind.instant]
     opened: list[Opened] = []
     for name, meter_class in sorted(found, key=lambda pair: pair[1].fallback):
-        counted = {channel.kind for other in opened for channel in other.meter.channels}
+        counted = kinds_counted(channel for other in opened for channel in other.meter.channels)
         meter = open_meter(name, meter_class, settings, say)
         if meter is None:
             continue

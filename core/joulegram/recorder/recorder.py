@@ -23,7 +23,7 @@ from joulegram.notices import warn
 from joulegram.recorder.knots import new_knots
 from joulegram.recorder.opening import Opened
 from joulegram.recorder.sampler import Sampler, Superseded
-from joulegram.records import Anchor, End, Header, Heartbeat, Record, SpanRecord, Status
+from joulegram.records import Anchor, Channel, End, Header, Heartbeat, Record, SpanRecord, Status
 from joulegram.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -38,6 +38,10 @@ WATCH_S = 0.4
 """How often the keeper looks after the sampler: with the deadline, less than other meters' samples may be late."""
 EXIT_WAIT_S = 1.0
 """How long the end of a run may wait for counters to pass it, and as long again for the disk."""
+SETTLE_WAIT_NS = 8 * NS_PER_S // 10
+"""How long the sampler waits for counters to pass the end: what then remains of the second is for its last look."""
+ENDING_PERIOD_S = 0.02
+"""How often it reads meanwhile; more often than that, some GPUs' counters stand still."""
 SAME_NS = 2_000
 """Clocks that ran apart by less did not: it takes some time to read them."""
 THROTTLE_S = 0.025
@@ -90,7 +94,7 @@ class Recorder:
             self._sampler.take(meter)
         self._said: list[Record] = [header]
         self._unwritten: deque[Record] = deque(self._said)
-        self._known_channels: set[str] = set()
+        self._told_channels: dict[str, Channel] = {}
         self._gaps_written: dict[str, int] = {}
         self._notes_written = self._jumps_taken = 0
         self._closed_spans: deque[Spanlike] = deque()
@@ -184,7 +188,7 @@ class Recorder:
             channels={
                 f"{host}/{log.channel.id}": channel_trace(
                     f"{host}/{log.channel.id}",
-                    log.channel,
+                    log.described,
                     curves,
                     [*log.gaps, *suspends],
                     self.header.start_ns,
@@ -231,9 +235,10 @@ class Recorder:
         self._throttle.wait(THROTTLE_S)  # the caller goes first: opening meters keeps the interpreter busy
         woken, started_s = False, time.thread_time()
         while True:
-            final = self._end is not None
+            ending = self._end is not None
+            final = ending and self._all_passed()
             try:
-                self._sampler.tick(everything=woken, final=final)
+                self._sampler.tick(everything=woken or ending, final=final)
                 if final:
                     self._sampler.end(self._end.end_ns if self._end else 0)
             except Superseded:
@@ -245,11 +250,20 @@ class Recorder:
             if final or self._generation != generation:
                 self._sampled.set()
                 return
+            if ending:
+                time.sleep(ENDING_PERIOD_S)
+                continue
             if woken:
                 self._throttle.wait(THROTTLE_S)
             wait_s = (self._sampler.next_due_ns() - self.clock.monotonic_ns()) / NS_PER_S
             woken = self._wake.wait(max(0.0, wait_s))
             self._wake.clear()
+
+    def _all_passed(self) -> bool:
+        """Whether every counter has moved past the end, or has had its time to."""
+        end_ns = self._end.end_ns if self._end else 0
+        late = self.clock.monotonic_ns() - end_ns > SETTLE_WAIT_NS
+        return late or all(channel.passed(end_ns) for channel in self._sampler.channels())
 
     # -- the keeper's thread --------------------------------------------------------------------------------------
 
@@ -305,7 +319,7 @@ class Recorder:
         pending = [record for record in self._unwritten if isinstance(record, SpanRecord)]
         self._unwritten.clear()
         self._unwritten.extend([*self._said, *pending, *map(Heartbeat, self._sampler.jumps)])
-        self._known_channels.clear()
+        self._told_channels.clear()
         self._gaps_written.clear()
         self._told_spans.clear()
         self._notes_written = 0
@@ -329,10 +343,10 @@ class Recorder:
 
     def _collect(self) -> None:
         self._sampler.fix()
-        for channel in self._sampler.channels():
-            if channel.channel.id not in self._known_channels:
-                self._known_channels.add(channel.channel.id)
-                self._unwritten.append(channel.channel)
+        for described in (channel.described for channel in self._sampler.channels()):
+            if self._told_channels.get(described.id) != described:
+                self._told_channels[described.id] = described
+                self._unwritten.append(described)
         self._unwritten.extend(self._new_gaps())
         notes = self._sampler.notes[self._notes_written :]
         self._notes_written += len(notes)

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from joulegram.config import Settings
 from joulegram.curves.door import GrowingCurve
 from joulegram.curves.phases import MOST_MARKS, Mark
+from joulegram.curves.sharing import Share
 from joulegram.host.clock import Clock, drift_ns
 from joulegram.host.cohort import Cohort
 from joulegram.host.forking import importing
-from joulegram.meters import Meter
+from joulegram.meters import Meter, kinds_counted
 from joulegram.notices import warn
 from joulegram.recorder.channel import ChannelLog
 from joulegram.recorder.opening import Opened, find_others, open_meter
@@ -49,6 +50,7 @@ class MeterLog:
     instant: bool = False
     alive: bool = True
     stuck: bool = False
+    unshared: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
     inbox: deque[tuple[int, list[float]]] = field(default_factory=deque)
 
@@ -142,9 +144,7 @@ class Sampler:
         self._take_samples()
         now_ns = self._clock.monotonic_ns()
         if final or self.shares.due_ns <= now_ns or (everything and self.shares.affordable_ns <= now_ns):
-            share = self.shares.look(now_ns)
-            for channel in self._channels():
-                channel.share(share)
+            self._share(self.shares, now_ns)
         self._settle(now_ns if final else now_ns - HOLD_NS)
 
     def next_due_ns(self) -> int:
@@ -216,10 +216,11 @@ class Sampler:
         kinds = {channel.kind for channel in meter.channels}
         with self._taking:
             counted = [channel.channel for channel in self._channels()]
-            if meter.fallback and kinds <= {channel.kind for channel in counted}:
+            if meter.fallback and kinds <= kinds_counted(counted):
                 self._close(meter_log)
                 return
-            rivals = [m for m in self.meters if kinds & {c.channel.kind for c in m.channels} and m.meter.fallback]
+            counts = kinds_counted(meter.channels)
+            rivals = [m for m in self.meters if m.meter.fallback and counts & {c.channel.kind for c in m.channels}]
             if rivals and self._fixed:
                 self._refuse(meter_log, f"came too late to take the place of {rivals[0].name}")
                 return
@@ -286,6 +287,34 @@ class Sampler:
         finally:
             meter_log.lock.release()
         meter_log.due_ns = self._clock.monotonic_ns() + meter_log.period_ns
+
+    def _share(self, shares: ShareLog, now_ns: int) -> None:
+        """Gives every channel this recorder's part of it since the look before."""
+        share = shares.look(now_ns)
+        for meter_log in self.meters:
+            by_process = self._parts(meter_log, shares.pids)
+            for channel, part in zip(meter_log.channels, by_process, strict=True):
+                channel.share(Share(part, part) if channel.channel.share == "process" else share)
+
+    def _parts(self, meter_log: MeterLog, pids: frozenset[int]) -> Sequence[float]:
+        """What a meter says of these processes' part of its channels; all of it where it cannot say."""
+        everything = [1.0] * len(meter_log.channels)
+        asked = any(channel.channel.share == "process" for channel in meter_log.channels)
+        if not asked or not meter_log.alive or meter_log.stuck or not meter_log.lock.acquire(blocking=False):
+            return everything
+        try:
+            ticket = self._begin(meter_log, f"meter {meter_log.name}")
+            try:
+                parts = [min(1.0, max(0.0, float(part))) for part in meter_log.meter.shares(pids)]
+            except (Exception, SystemExit) as error:
+                parts = everything
+                if not meter_log.unshared:
+                    self.note("meter", f"meter {meter_log.name} cannot tell processes apart, all is counted: {error!r}")
+                meter_log.unshared = True
+            self._finish(ticket, meter_log)
+        finally:
+            meter_log.lock.release()
+        return parts if len(parts) == len(everything) else everything
 
     def _begin(self, meter_log: MeterLog | None, what: str) -> object:
         ticket = object()

@@ -37,6 +37,8 @@ class ShareLog:
     """When the next look is due."""
     affordable_ns: int = 0
     """From when on a look, asked for by a span's edge, is within the budget."""
+    pids: frozenset[int] = frozenset()
+    """The processes that this recorder answers for, at the last look."""
     _last_ns: int = 0
     _busy_start_s: float = 0.0
     _own_start_s: float = 0.0
@@ -85,6 +87,7 @@ class ShareLog:
         inside = {pid: other for pid, other in others.items() if self.tree.root in other.ancestors}
         topmost = {pid: other for pid, other in inside.items() if not any(above in inside for above in other.ancestors)}
         seen_s = self.tree.look(topmost)
+        self.pids = self.tree.outside(topmost)
         return self.tree.total_s - sum(o.accounted_s(seen_s.get(pid, o.joined_s)) for pid, o in topmost.items())
 
     def _reserved(self, others: Mapping[int, Member], start_ns: int, end_ns: int) -> float:

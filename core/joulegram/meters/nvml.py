@@ -1,0 +1,384 @@
+"""NVIDIA GPUs through NVML: the joules of their energy counters, or of their power readings where there is no counter.
+
+Whether a GPU has a counter is found out by asking it: vGPUs and cards before Volta say that they do not. A counter
+refreshes about every 100 ms, and no reading between two refreshes tells more. It is read alone, which is the cheapest
+call that NVML has; every call takes the driver's global lock, so there is one per GPU and sample.
+
+Power readings differ. `nvmlDeviceGetPowerUsage` is an average over a second from Ampere on, GA100 excepted, and the
+power of a moment before (nvml.h). The field POWER_INSTANT is the power of a moment everywhere, if the driver knows it.
+Moments are a part of the time only, a quarter of it on A100 and H100: Yang, Adamek and Armour, SC24, arXiv 2312.02741.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from math import isnan, nan
+from typing import Any, ClassVar, Protocol
+
+from joulegram.config import Settings
+from joulegram.meters import Meter
+from joulegram.meters.cuda_visible import Gpu
+from joulegram.meters.nvml_library import Handle, answer, chosen, field, load_nvml, start, survey, unknown
+from joulegram.records import Channel
+from joulegram.units import NS_PER_S
+
+SHARE_RULE = (
+    "the run's part of a GPU is the utilisation of its multiprocessors by the run's processes over that by all "
+    "processes: all of it while nobody else runs anything, and what it was last while nobody runs anything"
+)
+
+SENSOR_GAIN = (0.95, 1.05)
+"""±5 %, different from board to board: the SC24 paper. What the counter adds up comes from the same sensor."""
+AVERAGE_GAIN = (0.90, 1.10)
+"""The sensor's, and as much again for readings taken now and then."""
+MOMENTS_GAIN = (0.65, 1.35)
+"""What the SC24 paper's remedies took off the error of adding up readings, 35 % on average: we have them in part."""
+
+COUNTER_REFRESH_S = 0.1
+AVERAGING_S = 1.0
+HEADROOM = 1.2
+"""Power may pass the enforced limit for less than a second."""
+HOLE_NS = NS_PER_S
+"""What happened between two power readings this far apart is not known."""
+RETRY_NS = 5 * NS_PER_S
+
+_INITIAL_PID_NAMESPACE = 0xEFFFFFFC  # include/linux/proc_ns.h
+
+
+class NvmlMeter(Meter):
+    """One channel per GPU that this process may compute on.
+
+    Of a GPU that is divided (MIG) NVML knows the whole, which is what its channel counts, once. The counter of a Grace
+    Hopper counts the module, CPU and memory included: its kind is ``soc``, so that no model of the CPU is added to it.
+
+    Args:
+        nvml: the module ``pynvml`` of nvidia-ml-py.
+        environ: where CUDA's variables are.
+        now_ns: monotonic clock (ns).
+        sees_all_pids: whether pids mean here what they mean to the driver; found out by default.
+
+    Raises:
+        Absent: no driver, no GPU, or none that this process may use.
+        Denied: the driver is there and refuses; the message says what to do.
+    """
+
+    period_s: ClassVar[float] = 0.05
+
+    def __init__(
+        self,
+        nvml: Any,
+        environ: Mapping[str, str] = os.environ,
+        now_ns: Callable[[], int] = time.monotonic_ns,
+        sees_all_pids: bool | None = None,
+    ) -> None:
+        self._nvml, self._now_ns = nvml, now_ns
+        self._pid, self._retry_ns = os.getpid(), 0
+        start(nvml)
+        self._started = True
+        try:
+            choice = chosen(survey(nvml), environ)
+            shared = _sees_all_pids() if sees_all_pids is None else sees_all_pids
+            self._devices = [_Device(nvml, gpu, choice.guessed, shared, now_ns) for gpu in choice.gpus]
+        except BaseException:
+            self.close()
+            raise
+        self.channels: Sequence[Channel] = [device.channel for device in self._devices]
+
+    @classmethod
+    def open(cls, settings: Settings) -> NvmlMeter:
+        """The meter of this machine."""
+        del settings
+        return cls(load_nvml())
+
+    def read(self) -> Iterable[float]:
+        """Joules of each GPU; NaN for one that does not answer, and that one alone."""
+        self._notice_fork()
+        readings = [device.read_j() for device in self._devices]
+        if any(map(isnan, readings)):
+            self._reach_again()
+        return readings
+
+    def shares(self, pids: Collection[int]) -> Sequence[float]:
+        """By `SHARE_RULE`."""
+        self._notice_fork()
+        return [device.share(pids) for device in self._devices]
+
+    def close(self) -> None:
+        """Takes back this meter's own start of NVML, which others in the process may use too."""
+        self._notice_fork()
+        if self._started:
+            self._started = False
+            with contextlib.suppress(self._nvml.NVMLError):
+                self._nvml.nvmlShutdown()
+
+    def _notice_fork(self) -> None:
+        """In a fork's child, forgets what is its parent's, connection and handles: it must not be used here."""
+        if self._pid != os.getpid():
+            self._pid, self._retry_ns, self._started = os.getpid(), 0, False
+            for device in self._devices:
+                device.forget()
+
+    def _reach_again(self) -> None:
+        """Starts NVML where it is not running any more, after a driver's reload or a fork, and asks for new handles."""
+        now_ns = self._now_ns()
+        if now_ns < self._retry_ns:
+            return
+        self._retry_ns = now_ns + RETRY_NS
+        with contextlib.suppress(self._nvml.NVMLError):
+            if any(device.error == self._nvml.NVML_ERROR_UNINITIALIZED for device in self._devices):
+                self._nvml.nvmlInit()
+                self._started = True
+            for device in self._devices:
+                device.reach_again()
+
+
+class _Source(Protocol):
+    """How the joules of a GPU are read."""
+
+    def read_j(self, handle: Handle) -> float:
+        """Joules so far."""
+
+
+class _Device:
+    """One GPU: its handle, how its joules are read, and what part of them is whose."""
+
+    def __init__(self, nvml: Any, gpu: Gpu, guessed: bool, shared: bool, now_ns: Callable[[], int]) -> None:
+        self.error: int | None = None
+        self._nvml, self._uuid = nvml, gpu.uuid
+        self._handle: Handle | None = gpu.handle
+        self._source, channel = _metered(nvml, gpu, now_ns)
+        self._use = _Use.found(nvml, gpu.handle) if shared and not gpu.mig else None
+        how = f"{channel.how}{_caveats(gpu, guessed)}"
+        self.channel = replace(channel, how=how, share="process" if self._use else "exclusive")
+
+    def read_j(self) -> float:
+        """Joules so far; NaN, and the reason in `error`, where it does not answer."""
+        if self._handle is None:
+            return nan
+        try:
+            joules = self._source.read_j(self._handle)
+        except self._nvml.NVMLError as error:
+            self.error = error.value
+            return nan
+        self.error = None
+        return joules
+
+    def share(self, pids: Collection[int]) -> float:
+        """What part of the GPU these processes used since the last call."""
+        if self._use is None:
+            return 1.0
+        return self._use.last if self._handle is None else self._use.share(self._handle, pids)
+
+    def forget(self) -> None:
+        """Its handle is of no use here."""
+        self._handle, self.error = None, self._nvml.NVML_ERROR_UNINITIALIZED
+
+    def reach_again(self) -> None:
+        """Asks for a new handle, if the old one has failed."""
+        if self.error is None:
+            return
+        try:
+            self._handle = self._nvml.nvmlDeviceGetHandleByUUID(self._uuid)
+        except self._nvml.NVMLError as error:
+            self.error = error.value
+
+
+# -- joules ---------------------------------------------------------------------------------------------------------
+
+
+class _Counter:
+    """The hardware's own sum."""
+
+    def __init__(self, nvml: Any) -> None:
+        self._read_mj: Callable[[Handle], int] = nvml.nvmlDeviceGetTotalEnergyConsumption
+
+    def read_j(self, handle: Handle) -> float:
+        """Joules since the driver was loaded."""
+        return self._read_mj(handle) / 1e3
+
+
+class _Integral:
+    """Power readings added up by the trapezoidal rule, for want of a counter.
+
+    Nobody kept the energy of a hole between two readings. So the sum begins again after one, lower than ever before:
+    it is seen to fall, as a counter that has lost its sum is.
+    """
+
+    def __init__(self, power_w: Callable[[Handle], float], now_ns: Callable[[], int]) -> None:
+        self._power_w, self._now_ns = power_w, now_ns
+        self._energy_j = self._floor_j = 0.0
+        self._last: tuple[int, float] | None = None
+
+    def read_j(self, handle: Handle) -> float:
+        """Joules since the first reading, or less after a hole."""
+        before, self._last = self._last, None  # a reading that fails leaves a hole
+        power_w, now_ns = self._power_w(handle), self._now_ns()
+        self._last = now_ns, power_w
+        if before is None or now_ns - before[0] > HOLE_NS:
+            self._floor_j -= 1.0
+            self._energy_j = self._floor_j
+        else:
+            self._energy_j += (before[1] + power_w) / 2 * (now_ns - before[0]) / NS_PER_S
+        return self._energy_j
+
+
+def _metered(nvml: Any, gpu: Gpu, now_ns: Callable[[], int]) -> tuple[_Source, Channel]:
+    """How a GPU's joules are read, and what is known of them."""
+    if _has_counter(nvml, gpu.handle):
+        return _Counter(nvml), _counted(nvml, gpu)
+    power_w, averages = _power_reading(nvml, gpu.handle)
+    return _Integral(power_w, now_ns), _integrated(nvml, gpu, averages)
+
+
+def _counted(nvml: Any, gpu: Gpu) -> Channel:
+    """The channel of an energy counter."""
+    kind, what = "gpu", gpu.name
+    limit_mw = answer(nvml, "nvmlDeviceGetEnforcedPowerLimit", gpu.handle)
+    if _joins_a_cpu(nvml, gpu.handle):
+        if answer(nvml, "nvmlDeviceGetArchitecture", gpu.handle) == nvml.NVML_DEVICE_ARCH_HOPPER:
+            kind, what = "soc", f"{gpu.name}, which counts its module: GPU, CPU and memory"
+            limit_mw = _module_limit_mw(nvml, gpu.handle)
+        else:  # newer modules: nobody has said what their counters hold
+            limit_mw, what = None, f"{gpu.name}, which may count the CPU of its module too"
+    return Channel(
+        id=f"gpu:{gpu.uuid}",
+        kind=kind,
+        method="measured",
+        how=f"energy counter of {what} (NVML)",
+        gain_low=SENSOR_GAIN[0],
+        gain_high=SENSOR_GAIN[1],
+        max_w=_max_w(limit_mw),
+        resolution_s=COUNTER_REFRESH_S,
+        lag_s=COUNTER_REFRESH_S,
+    )
+
+
+def _integrated(nvml: Any, gpu: Gpu, averages: bool) -> Channel:
+    """The channel of power readings, which are averages over a second or the power of moments."""
+    low, high = AVERAGE_GAIN if averages else MOMENTS_GAIN
+    readings = "averages over a second" if averages else "the power of moments"
+    window_s = AVERAGING_S if averages else COUNTER_REFRESH_S
+    return Channel(
+        id=f"gpu:{gpu.uuid}",
+        kind="gpu",
+        method="modelled",
+        how=f"power readings integrated, {readings}, of {gpu.name} (NVML), which has no energy counter",
+        gain_low=low,
+        gain_high=high,
+        max_w=_max_w(answer(nvml, "nvmlDeviceGetEnforcedPowerLimit", gpu.handle)),
+        resolution_s=window_s,
+        lag_s=window_s,
+    )
+
+
+def _has_counter(nvml: Any, handle: Handle) -> bool:
+    """Whether there is an energy counter that counts: one at nothing since the driver was loaded does not."""
+    return bool(answer(nvml, "nvmlDeviceGetTotalEnergyConsumption", handle))
+
+
+def _joins_a_cpu(nvml: Any, handle: Handle) -> bool:
+    """Whether the GPU is on a module with a CPU, as on a Grace Hopper."""
+    link = answer(nvml, "nvmlDeviceGetC2cModeInfoV", handle)
+    return link is not None and bool(link.isC2cEnabled)
+
+
+def _power_reading(nvml: Any, handle: Handle) -> tuple[Callable[[Handle], float], bool]:
+    """What reads a GPU's power (W), and whether that is an average over a second."""
+
+    def moment_w(handle: Handle) -> float:
+        return field(nvml, handle, nvml.NVML_FI_DEV_POWER_INSTANT) / 1e3
+
+    def usage_w(handle: Handle) -> float:
+        return float(nvml.nvmlDeviceGetPowerUsage(handle)) / 1e3
+
+    with contextlib.suppress(nvml.NVMLError):
+        moment_w(handle)
+        return moment_w, False
+    return usage_w, _usage_is_average(nvml, handle)
+
+
+def _usage_is_average(nvml: Any, handle: Handle) -> bool:
+    """From Ampere on, but not on GA100 (compute capability 8.0); an unknown GPU is taken for a new one."""
+    architecture = answer(nvml, "nvmlDeviceGetArchitecture", handle)
+    ga100 = answer(nvml, "nvmlDeviceGetCudaComputeCapability", handle) == (8, 0)
+    return not ga100 and (architecture is None or architecture >= nvml.NVML_DEVICE_ARCH_AMPERE)
+
+
+def _module_limit_mw(nvml: Any, handle: Handle) -> int | None:
+    with contextlib.suppress(nvml.NVMLError):
+        return field(nvml, handle, nvml.NVML_FI_DEV_POWER_CURRENT_LIMIT, nvml.NVML_POWER_SCOPE_MODULE)
+    return None
+
+
+def _max_w(limit_mw: int | None) -> float | None:
+    return HEADROOM * limit_mw / 1e3 if limit_mw else None
+
+
+def _caveats(gpu: Gpu, guessed: bool) -> str:
+    whole = "; of the whole GPU, as what its MIG instances use is not told apart" if gpu.mig else ""
+    index = "; which GPU CUDA means by an index is guessed, CUDA_DEVICE_ORDER=PCI_BUS_ID would tell" if guessed else ""
+    return whole + index
+
+
+# -- shares ---------------------------------------------------------------------------------------------------------
+
+
+class _Use:
+    """Who used a GPU, from the driver's samples of each process.
+
+    Args:
+        samples: asks a handle for the samples since a time stamp.
+        nvml: the module.
+    """
+
+    def __init__(self, samples: Callable[[Handle, int], Sequence[Any]], nvml: Any) -> None:
+        self._samples, self._nvml = samples, nvml
+        self._seen_us, self.last = 0, 1.0
+
+    @classmethod
+    def found(cls, nvml: Any, handle: Handle) -> _Use | None:
+        """The use of a GPU from now on; None where the driver does not tell."""
+        for name in ("nvmlDeviceGetProcessesUtilizationInfo", "nvmlDeviceGetProcessUtilization"):
+            use = cls(getattr(nvml, name, unknown(nvml)), nvml)
+            with contextlib.suppress(nvml.NVMLError):
+                use._since_last(handle)
+                return use
+        return None
+
+    def share(self, handle: Handle, pids: Collection[int]) -> float:
+        """By `SHARE_RULE`; as before where the driver does not answer."""
+        with contextlib.suppress(self._nvml.NVMLError):
+            used = self._since_last(handle)
+            total = sum(used.values())
+            if total:
+                self.last = sum(percent for pid, percent in used.items() if pid in pids) / total
+        return self.last
+
+    def _since_last(self, handle: Handle) -> dict[int, int]:
+        """Percent of the multiprocessors' time that each process used since the last call."""
+        try:
+            samples = self._samples(handle, self._seen_us)
+        except self._nvml.NVMLError as error:
+            if error.value in (self._nvml.NVML_SUCCESS, self._nvml.NVML_ERROR_NOT_FOUND):
+                return {}  # nobody has run anything
+            raise
+        # What the driver did not fill in has an old stamp, or no sense.
+        good = [s for s in samples if s.timeStamp > self._seen_us and s.smUtil <= 100]
+        self._seen_us = max([self._seen_us, *(sample.timeStamp for sample in good)])
+        used: dict[int, int] = {}
+        for sample in good:
+            used[sample.pid] = used.get(sample.pid, 0) + sample.smUtil
+        return used
+
+
+def _sees_all_pids() -> bool:
+    """The driver's pids are those of the initial namespace; in a container's own, other processes bear them."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino == _INITIAL_PID_NAMESPACE
+    except OSError:  # no such namespaces here
+        return not sys.platform.startswith("linux")

@@ -1,0 +1,1 @@
+"""Virtual hardware of known power, to hold meters against."""
