@@ -181,6 +181,24 @@ def test_a_power_is_missing_for_exactly_the_time_without_an_answer_and_nothing_i
     assert node_j(sink) == 300
 
 
+@pytest.mark.parametrize("standing", [False, True])
+def test_a_source_that_is_scraped_now_and_then_is_covered_all_the_time(standing: bool) -> None:
+    clock, sink, source = OwnedClock(), Kept(), Source(1000.0)
+    poller = Poller("test", source, "J", NEVER_S, 18, clock.monotonic_ns)
+    poller.begin(["plug"])
+    poller.close()
+    made = recorder(clock, sink, PolledMeter(poller, [channel("node:plug", lag_s=18.0, resolution_s=15.0)]))
+    for second in range(1, 301):
+        clock.advance(1)
+        if second % 15 == 7 and not standing:
+            source.figure = 1000 + 50 * second
+        poller.poll()
+        made.sampler.tick(everything=True)
+    made.stop()
+    assert [why for *_, why, _ in gaps(sink) if why != "start"] == []
+    assert node_j(sink) == (0 if standing else 50 * 292)
+
+
 def test_a_thread_that_hangs_makes_its_meter_missing_and_delays_no_other() -> None:
     clock, sink, source = OwnedClock(), Kept(), Source(1000.0)
     poller = Poller("test", source, "J", NEVER_S, 1.5, clock.monotonic_ns)

@@ -14,10 +14,9 @@ import numpy as np
 
 from joulegram.curves.curve import Steps, Stretch, weigh, without
 from joulegram.curves.trace import SHORT_NS, ChannelTrace, rising
+from joulegram.records import PARTS
 
 NODE = "node"
-_PARTS_OF = {"soc": frozenset({"cpu", "gpu", "dram", "npu"})}
-"""A system on a chip, or a module; a node contains every other kind."""
 
 
 def wholes(part: ChannelTrace, channels: Iterable[ChannelTrace]) -> list[ChannelTrace]:
@@ -41,7 +40,7 @@ def disjoint(channels: Mapping[str, ChannelTrace]) -> dict[str, ChannelTrace]:
 
 
 def _contains(whole: str, part: str) -> bool:
-    return part != NODE if whole == NODE else part in _PARTS_OF.get(whole, ())
+    return part != NODE if whole == NODE else part in PARTS.get(whole, ())
 
 
 def _host(trace: ChannelTrace) -> str:
