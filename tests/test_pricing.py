@@ -554,3 +554,130 @@ def test_every_figure_lies_between_its_bounds_and_its_json_is_plain(recording: t
 
     for start, end in itertools.pairwise(edges):
         check(pricer.footprint(start, end).to_json())
+
+
+# -- a whole and its parts ------------------------------------------------------------------------------------------
+
+PLUG = Channel("node:plug", "node", "measured", "a plug", max_w=1000.0)
+MODULE = Channel("soc:total", "soc", "measured", "a module", max_w=500.0)
+
+
+def test_what_a_wall_meter_contains_is_told_and_not_added() -> None:
+    made = footprint(
+        trace(
+            traced(GPU, line(0, 10, 1000)),
+            traced(CPU, line(0, 10, 500), line(0, 10, 200)),
+            traced(PLUG, line(0, 10, 2000)),
+        )
+    )
+    assert (made.energy_j.value, made.energy_j.low, made.energy_j.high, made.energy_j.method) == (
+        2000, 2000, 2000, "measured",
+    )  # fmt: skip
+    assert (made.node_energy_j.value, made.facility_energy_j.value) == (2000, 2000)
+    assert made.carbon_g.value == pytest.approx(2000)
+    told = {channel.id: (channel.energy_j.value, channel.inside) for channel in made.channels}
+    assert told == {"h/gpu:A": (1000, "h/node:plug"), "h/cpu:model": (200, "h/node:plug"), "h/node:plug": (2000, None)}
+
+
+def test_a_wall_meter_that_was_never_read_is_missing_from_the_sum_of_its_parts() -> None:
+    made = footprint(trace(traced(GPU, line(0, 10, 1000)), traced(PLUG, Curve())))
+    assert (made.energy_j.value, made.energy_j.high, made.energy_j.missing) == (1000, None, ("h/node:plug",))
+    assert [channel.inside for channel in made.channels] == [None, None]
+
+
+def test_a_part_that_failed_is_not_missed_where_its_whole_is_known() -> None:
+    broken = traced(GPU, line(0, 60, 1000), gaps=[gap(20, 50)], end_s=60)
+    made = footprint(trace(broken, traced(PLUG, line(0, 60, 2000), end_s=60), end_s=60))
+    assert (made.energy_j.missing, made.energy_j.high, made.coverage) == ((), 2000, 1.0)
+    assert made.channels[0].energy_j.missing == ("h/gpu:A: failed for 30 s",)
+
+
+def test_while_a_wall_meter_is_away_its_parts_stand_in_and_it_is_named() -> None:
+    plug = traced(PLUG, line(0, 60, 2000), gaps=[gap(20, 50, channel="node:plug")], end_s=60)
+    recorded = trace(traced(GPU, line(0, 60, 600), end_s=60), plug, end_s=60)
+    away = footprint(recorded, None, 30, 40).energy_j
+    assert away.missing == ("h/node:plug: failed for 10 s",)
+    assert away.high is None
+    assert away.value == pytest.approx(100)
+    assert footprint(recorded, None, 0, 20).energy_j.value == pytest.approx(2000 / 3)
+
+
+def test_a_short_absence_is_the_wall_meters_own() -> None:
+    late = traced(PLUG, line(1, 60, 2000), gaps=[gap(0, 1, "start", channel="node:plug")], end_s=60)
+    energy = footprint(trace(traced(CPU, line(0, 60, 600), end_s=60), late, end_s=60)).energy_j
+    assert (energy.value, energy.high, energy.method) == (2000, 3000, "measured")
+
+
+def test_a_wall_meter_contains_nothing_of_another_host() -> None:
+    other = replace(traced(GPU, line(0, 10, 1000)), id="elsewhere/gpu:A")
+    made = footprint(trace(other, traced(PLUG, line(0, 10, 2000))))
+    assert made.energy_j.value == 3000
+    assert made.channels[0].inside is None
+
+
+def test_a_span_of_no_length_costs_nothing_whatever_contains_what() -> None:
+    plug = traced(PLUG, line(0, 60, 2000), gaps=[gap(20, 50, channel="node:plug")], end_s=60)
+    for recorded in (trace(traced(GPU, line(0, 60, 600), end_s=60), plug, end_s=60), trace(plug, end_s=60)):
+        assert footprint(recorded, None, 30, 30).energy_j.value == 0
+
+
+def test_two_plugs_of_one_machine_add_up() -> None:
+    second = traced(replace(PLUG, id="node:second"), line(0, 10, 500))
+    made = footprint(trace(traced(GPU, line(0, 10, 1000)), traced(PLUG, line(0, 10, 2000)), second))
+    assert made.energy_j.value == 2500
+
+
+def test_a_module_contains_its_processors_and_a_wall_meter_the_module() -> None:
+    module, parts = traced(MODULE, line(0, 10, 300)), [traced(GPU, line(0, 10, 100)), traced(CPU, line(0, 10, 50))]
+    disk = traced(replace(GPU, id="disk:0", kind="disk"), line(0, 10, 7))
+    assert footprint(trace(*parts, module, disk)).energy_j.value == 307
+    assert footprint(trace(*parts, module, disk, traced(PLUG, line(0, 10, 500)))).energy_j.value == 500
+
+
+def test_phases_are_of_what_is_added() -> None:
+    split = {"forward": line(0, 4, 800), "other": line(4, 10, 1200)}
+    whole = traced(PLUG, Curve.of([0, 4 * S, 10 * S], [0.0, 800.0, 2000.0]), phases=split)
+    inside = phased(4)
+    made = footprint(trace(*inside.channels.values(), whole, phase_s=inside.phase_s, phase_n=inside.phase_n))
+    assert made.phases["forward"].energy_j.value == pytest.approx(800)
+    assert sum(float(phase.energy_j) for phase in made.phases.values()) == pytest.approx(2000)
+
+
+@st.composite
+def absences_of_a_plug(draw: st.DrawFn) -> tuple[Trace, list[tuple[int, int]], list[int]]:
+    """A plug with gaps and what it contains, each of constant power; the gaps that are long, and some edges (s)."""
+    edges = sorted(draw(st.lists(st.integers(0, 200), max_size=6, unique=True)))
+    away = list(zip(edges[::2], edges[1::2], strict=False))
+    plug = traced(
+        PLUG, line(0, 200, 200 * 300), end_s=200, gaps=[gap(start, end, channel="node:plug") for start, end in away]
+    )
+    parts = [traced(GPU, line(0, 200, 200 * 100), end_s=200), traced(CPU, line(0, 200, 200 * 40), end_s=200)]
+    spans = sorted(draw(st.lists(st.integers(0, 200), max_size=5, unique=True)))
+    return trace(*parts, plug, end_s=200), [(a, b) for a, b in away if b - a >= 10], spans
+
+
+@given(absences_of_a_plug())
+def test_at_every_moment_what_is_added_is_disjoint(made: tuple[Trace, list[tuple[int, int]], list[int]]) -> None:
+    recorded, away, edges = made
+    pricer = Pricer(recorded, book(pue=pue_of(1.2)))
+    for start, end in itertools.pairwise([0, *edges, 200]):
+        alone_s = sum(max(0, min(end, b) - max(start, a)) for a, b in away)
+        span = pricer.footprint(start * S, end * S)
+        assert float(span.energy_j) == pytest.approx(300 * (end - start) - 160 * alone_s)
+        assert float(span.carbon_g) == pytest.approx(1.2 * float(span.energy_j))
+        if not alone_s:
+            assert span.energy_j.method == "measured"
+
+
+@given(absences_of_a_plug())
+def test_spans_that_tile_a_run_add_up_to_it_whatever_contains_what(
+    made: tuple[Trace, list[tuple[int, int]], list[int]],
+) -> None:
+    recorded, _, edges = made
+    pricer = Pricer(recorded, book())
+    whole = pricer.footprint(0, 200 * S)
+    parts = [pricer.footprint(start * S, end * S) for start, end in itertools.pairwise([0, *edges, 200])]
+    for name in ("energy_j", "node_energy_j", "carbon_g"):
+        assert sum(float(getattr(part, name)) for part in parts if part.duration_s) == pytest.approx(
+            float(getattr(whole, name))
+        )

@@ -6,7 +6,7 @@ run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from joulegram.curves.curve import Curve, Steps, merge, price, weigh
+from joulegram.curves.parts import disjoint, wholes
 from joulegram.curves.phases import OTHER
 from joulegram.curves.sharing import RULE
 from joulegram.curves.trace import ChannelTrace, Trace, counted, in_phase, seconds
@@ -47,13 +48,17 @@ def pue_of(setting: float | str | None) -> Pue:
 
 @dataclass(frozen=True, slots=True)
 class ChannelFigure:
-    """What one channel cost: this run's share and the whole device (J)."""
+    """What one channel cost: this run's share and the whole device (J).
+
+    `inside` is the channel whose joules contain this one's: where that one is known, this one is not added to it.
+    """
 
     id: str
     kind: str
     method: Method
     energy_j: Quantity
     node_energy_j: Quantity
+    inside: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain types."""
@@ -63,6 +68,7 @@ class ChannelFigure:
             "method": self.method,
             "energy_j": self.energy_j.to_json(),
             "node_energy_j": self.node_energy_j.to_json(),
+            "inside": self.inside,
         }
 
 
@@ -106,7 +112,7 @@ class Footprint:
 
     Args:
         flops: floating-point operations.
-        energy_j: IT energy, this run's share (J).
+        energy_j: IT energy, this run's share (J): the channels added up, without those inside another.
         node_energy_j: the same channels, whole node (J).
         facility_energy_j: this run's share × PUE (J).
         carbon_g: facility energy × average, location-based intensity on the run's chosen basis (gCO2e).
@@ -167,16 +173,17 @@ class Pricer:
 
     def footprint(self, start_ns: int, end_ns: int) -> Footprint:
         """What a span cost."""
-        figures = [
-            _channel_figure(channel, self._counted[name], start_ns, end_ns)
+        figures = {
+            name: replace(_channel_figure(channel, self._counted[name], start_ns, end_ns), inside=self._inside[name])
             for name, channel in self.trace.channels.items()
-        ]
-        energy = total(((f.id, f.energy_j) for f in figures), "no meter found a channel to count")
+        }
+        added = list(self._added(figures, start_ns, end_ns))
+        energy = total(((f.id, f.energy_j) for f in added), "no meter found a channel to count")
         carbon = tuple(self._carbon(tariff, energy, start_ns, end_ns) for tariff in self._tariffs.values())
         return Footprint(
             flops=NO_FLOPS,
             energy_j=energy,
-            node_energy_j=total(((f.id, f.node_energy_j) for f in figures), "no meter found a channel to count"),
+            node_energy_j=total(((f.id, f.node_energy_j) for f in added), "no meter found a channel to count"),
             facility_energy_j=_times_pue(energy, self.book.pue),
             carbon_g=self._chosen(carbon, start_ns, end_ns),
             carbon=carbon,
@@ -184,8 +191,41 @@ class Pricer:
             coverage=self._coverage(start_ns, end_ns),
             settled=self._settled(end_ns),
             phases=self._phases(energy, start_ns, end_ns),
-            channels=tuple(figures),
+            channels=tuple(figures.values()),
         )
+
+    # -- what is added --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _parts(self) -> dict[str, ChannelTrace]:
+        """The channels, no joule in two of them."""
+        return disjoint(self.trace.channels)
+
+    @cached_property
+    def _inside(self) -> dict[str, str | None]:
+        """The channel, if any, whose joules contain those of each."""
+        channels = self.trace.channels
+        return {
+            name: next((whole.id for whole in wholes(part, channels.values())), None) for name, part in channels.items()
+        }
+
+    @cached_property
+    def _counted(self) -> dict[str, Curve]:
+        return {name: counted(channel) for name, channel in self.trace.channels.items()}
+
+    @cached_property
+    def _counted_once(self) -> dict[str, Curve]:
+        return {
+            name: self._counted[name] if part is self.trace.channels[name] else counted(part)
+            for name, part in self._parts.items()
+        }
+
+    def _added(self, figures: Mapping[str, ChannelFigure], start_ns: int, end_ns: int) -> Iterator[ChannelFigure]:
+        for name, part in self._parts.items():
+            if part is self.trace.channels[name]:
+                yield figures[name]
+            elif self._inside[name] is None or _seconds_in(part.asked_s, start_ns, end_ns) > 0:
+                yield _channel_figure(part, self._counted_once[name], start_ns, end_ns)
 
     # -- carbon ---------------------------------------------------------------------------------------------------
 
@@ -211,17 +251,13 @@ class Pricer:
         return found
 
     @cached_property
-    def _counted(self) -> dict[str, Curve]:
-        return {name: counted(channel) for name, channel in self.trace.channels.items()}
-
-    @cached_property
     def _energy(self) -> Curve:
-        return merge(list(self._counted.values()))
+        return merge(list(self._counted_once.values()))
 
     @cached_property
     def _phase_energy(self) -> dict[str, Curve]:
         """This run's joules in each phase; nothing where no recorder knew phases."""
-        channels = self.trace.channels.values()
+        channels = self._parts.values()
         names = sorted({phase for channel in channels for phase in channel.phases})
         if names and OTHER not in names:
             names.append(OTHER)
@@ -257,7 +293,7 @@ class Pricer:
             return 0.0
         blind_s = max(
             _seconds_in(c.asked_s, start_ns, end_ns) - _seconds_in(c.covered_s, start_ns, end_ns)
-            for c in self.trace.channels.values()
+            for c in self._parts.values()
         )
         return max(0.0, min(1.0, 1 - (blind_s + slept_s) / span_s))
 

@@ -22,6 +22,9 @@ Status = Literal["running", "finished", "failed", "interrupted", "lost"]
 
 FORMAT_VERSION = 1
 
+PARTS: Mapping[str, frozenset[str]] = {"soc": frozenset({"gpu", "cpu", "dram", "npu"})}
+"""Kinds whose energy a channel of another kind, on the same host, holds already; a ``node`` holds every other."""
+
 R = TypeVar("R", bound="Record")
 
 

@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 import pytest
 from worlds import NOTHING, Counter, InstantCounter, ModelCounter, OwnedClock
 
-from joulegram.config import Settings
+from joulegram.config import ConfigError, Settings
 from joulegram.curves.phases import MOST_MARKS
+from joulegram.extras import MissingExtra
 from joulegram.host.cohort import Cohort
 from joulegram.meters import Absent, Denied, Meter
 from joulegram.recorder import opening
@@ -457,6 +458,8 @@ def test_what_cannot_be_opened_is_noted_and_only_what_a_user_can_mend_is_said(
     offer(
         absent=opening_as(counter, refuse(Absent("no such bus"))),
         denied=opening_as(counter, refuse(Denied("ask root: chmod"))),
+        misread=opening_as(counter, refuse(ConfigError("option unit: one of W, J is needed"))),
+        smaller=opening_as(counter, refuse(MissingExtra("pip install it"))),
         broken=opening_as(counter, refuse(RuntimeError("driver"))),
         leaving=opening_as(counter, refuse(SystemExit(1))),
         good=opening_as(counter),
@@ -466,6 +469,8 @@ def test_what_cannot_be_opened_is_noted_and_only_what_a_user_can_mend_is_said(
     assert texts(sampler) == [
         "absent: no such bus",
         "denied: ask root: chmod",
+        "misread: option unit: one of W, J is needed",
+        "smaller: pip install it",
         "meter broken failed to open: RuntimeError('driver')",
         "meter leaving failed to open: SystemExit(1)",
     ]

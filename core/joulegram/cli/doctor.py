@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from joulegram import __version__, config, pricing, registry
-from joulegram.config import Settings
+from joulegram.config import ConfigError, Settings
+from joulegram.extras import MissingExtra
 from joulegram.host.clock import Clock
 from joulegram.host.processes import affinity, cgroup_quota, cpu_count
 from joulegram.meters import Absent, Denied, Meter
@@ -75,6 +76,8 @@ def _meter(name: str, settings: Settings) -> dict[str, Any]:
         return {"state": "absent", "why": str(error), "channels": []}
     except Denied as error:
         return {"state": "denied", "why": str(error), "channels": []}
+    except (ConfigError, MissingExtra) as error:  # each names its remedy
+        return {"state": "broken", "why": str(error), "channels": []}
     except Exception as error:  # somebody's driver
         return {"state": "broken", "why": repr(error), "channels": []}
     try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from joulegram.curves.curve import Curve, Steps, Times, elapsed, merge, turns, weigh, without
+from joulegram.curves.curve import Curve, Steps, Stretch, Times, elapsed, merge, turns, weigh, without
 from joulegram.curves.phases import OTHER
 from joulegram.curves.timeline import Timeline
 from joulegram.records import Channel, Gap, Header
@@ -318,11 +318,13 @@ def _ahead(
 
 def _either(curves: Iterable[Curve]) -> Curve:
     """Seconds in which at least one of several coverages rises."""
-    stretches = []
-    for curve in curves:
-        rising = np.flatnonzero(np.diff(curve.values) > 0)
-        stretches += [(int(curve.times_ns[i]), int(curve.times_ns[i + 1])) for i in rising]
-    return elapsed(stretches)
+    return elapsed([stretch for curve in curves for stretch in rising(curve)])
+
+
+def rising(curve: Curve) -> list[Stretch]:
+    """The stretches (ns) between neighbouring knots over which a curve rises."""
+    steps = np.flatnonzero(np.diff(curve.values) > 0)
+    return [(int(curve.times_ns[i]), int(curve.times_ns[i + 1])) for i in steps]
 
 
 def _increasing(times_ns: Times) -> Times:

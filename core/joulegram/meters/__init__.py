@@ -11,10 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import ClassVar
 
 from joulegram.config import Settings
-from joulegram.records import Channel
-
-PARTS = {"soc": frozenset({"gpu", "cpu", "dram"})}
-"""Kinds of channel whose energy another kind holds already."""
+from joulegram.records import PARTS, Channel
 
 
 class Absent(Exception):

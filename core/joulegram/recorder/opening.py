@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from joulegram import registry
-from joulegram.config import Settings
+from joulegram.config import ConfigError, Settings
+from joulegram.extras import MissingExtra
 from joulegram.meters import Absent, Denied, Meter, kinds_counted
 
 Say = Callable[[str, str], None]
@@ -59,7 +60,7 @@ def open_meter(name: str, meter_class: type[Meter], settings: Settings, say: Say
         return meter_class.open(settings)
     except Absent as error:
         say("absent", f"{name}: {error}")
-    except Denied as error:
+    except (Denied, ConfigError, MissingExtra) as error:  # each names its remedy
         say("meter", f"{name}: {error}")
     except (Exception, SystemExit) as error:  # somebody's driver; the run goes on without it
         say("meter", f"meter {name} failed to open: {error!r}")

@@ -24,7 +24,7 @@ from joulegram.recorder.channel import ChannelLog
 from joulegram.recorder.opening import Opened, find_others, open_meter, overlap
 from joulegram.recorder.phases import PhaseLog
 from joulegram.recorder.sharing import ShareLog, Since
-from joulegram.records import Anchor, Gap, Note
+from joulegram.records import Anchor, Channel, Gap, Note
 from joulegram.units import NS_PER_S
 
 HOLD_NS = 10_000_000
@@ -222,8 +222,7 @@ class Sampler:
     def take(self, opened: Opened) -> None:
         """Puts a meter to work. One that counts what a fallback counts takes its place, early in a run."""
         meter = opened.meter
-        late_ns = max(NS_PER_S, int(5 * meter.period_s * NS_PER_S))
-        channels = [ChannelLog(channel, self._start_ns, late_ns) for channel in meter.channels]
+        channels = [ChannelLog(channel, self._start_ns, _late_ns(meter, channel)) for channel in meter.channels]
         meter_log = MeterLog(opened.name, meter, channels, instant=meter.instant)
         with self._taking:
             alike = [other for other in self.meters if overlap(meter, other.meter)]
@@ -387,3 +386,8 @@ class Sampler:
             self.notes.append(Note(now_ns, "clock", f"the wall clock was set by {jump_ns / NS_PER_S:+.1f} s"))
         if drift_ns(before, self._anchor) > JUMP_NS:
             self.jumps += [before, self._anchor]
+
+
+def _late_ns(meter: Meter, channel: Channel) -> int:
+    """How far apart (ns) two samples may be; those of a counter that stands still for long are five lags apart."""
+    return max(NS_PER_S, int(max(5 * meter.period_s, 6 * channel.lag_s) * NS_PER_S))

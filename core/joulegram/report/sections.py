@@ -16,7 +16,7 @@ from joulegram.report.words import (
     Show,
     Total,
     absences,
-    channel_name,
+    channel_place,
     channels,
     elide,
     moment,
@@ -134,7 +134,7 @@ def channel_table(document: Document) -> Html:
     """Every channel with this run's share and the whole node's energy."""
     rows = [
         [
-            channel_name(document, channel["id"]),
+            channel_place(document, channel),
             channel["kind"],
             _figure(quantity(channel.get("energy_j")), show_energy, "energy_j"),
             _figure(quantity(channel.get("node_energy_j")), show_energy, "node_energy_j"),

@@ -18,7 +18,7 @@ from joulegram.report.words import (
     TOTALS,
     Document,
     absences,
-    channel_name,
+    channel_place,
     channels,
     elide,
     moment,
@@ -167,7 +167,7 @@ def _channels(document: Document) -> RenderableType:
         own, node = quantity(channel.get("energy_j")), quantity(channel.get("node_energy_j"))
         bounds = show_bounds(own, show_energy) if own.value is not None else "–"
         table.add_row(
-            Text(channel_name(document, channel["id"])),
+            Text(channel_place(document, channel)),
             show_value(own, show_energy),
             bounds,
             show_value(node, show_energy),

@@ -137,6 +137,12 @@ def channel_name(document: Document, channel: str) -> str:
     return plain(channel.removeprefix(f"{hosts[0]}/") if len(hosts) == 1 else channel)
 
 
+def channel_place(document: Document, channel: Mapping[str, Any]) -> str:
+    """A channel's name and, where another contains it, that one's too: their joules are not added up."""
+    name, whole = channel_name(document, channel["id"]), channel.get("inside")
+    return f"{name}, inside {channel_name(document, whole)}" if whole else name
+
+
 def channels(document: Document) -> list[Mapping[str, Any]]:
     """The run's channels, in the document's order."""
     return list(document.get("channels") or document["footprint"].get("channels", ()))

@@ -1,0 +1,84 @@
+"""Options of a meter, read into what it works with; a mistake is one line that names the option and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping
+from math import isfinite
+from typing import Any
+
+from joulegram.config import ConfigError, Settings
+
+
+class Options:
+    """The options of one meter, as its user wrote them in a file or, as text, in the environment.
+
+    A message never holds the value of an option, which may be a secret.
+
+    Args:
+        settings: all settings.
+        meter: the meter's name.
+        known: the options that there are.
+
+    Raises:
+        ConfigError: an option is misspelt.
+    """
+
+    def __init__(self, settings: Settings, meter: str, known: Collection[str]) -> None:
+        self.meter = meter
+        self._values: Mapping[str, Any] = settings.meter_options.get(meter, {})
+        for name in self._values:
+            if name not in known:
+                nearest = difflib.get_close_matches(name, known, n=1)
+                raise self.wrong(name, f"there is no such option; known are {', '.join(nearest or sorted(known))}")
+
+    def wrong(self, name: str, why: str) -> ConfigError:
+        """The error of an option."""
+        return ConfigError(f"meter option {self.meter}.{name}: {why}")
+
+    def text(self, name: str, default: str = "") -> str:
+        """A text; empty where there is none."""
+        value = self._values.get(name, default)
+        if not isinstance(value, str):
+            raise self.wrong(name, "a text is needed")
+        return value.strip()
+
+    def number(self, name: str, default: float) -> float:
+        """A number above zero."""
+        number = self.number_or_none(name)
+        return default if number is None else number
+
+    def number_or_none(self, name: str) -> float | None:
+        """A number above zero; None where there is none."""
+        value = self._values.get(name)
+        if value is None:
+            return None
+        try:
+            number = float("nan") if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            number = float("nan")
+        if not (isfinite(number) and number > 0):
+            raise self.wrong(name, "a number above 0 is needed")
+        return number
+
+    def choice(self, name: str, among: Collection[str], default: str = "") -> str:
+        """One word of several."""
+        word = self.text(name, default)
+        if word not in among:
+            raise self.wrong(name, f"one of {', '.join(among)} is needed")
+        return word
+
+    def texts(self, name: str) -> dict[str, str]:
+        """A table of texts; as text, lines of ``name: value``."""
+        value = self._values.get(name, {})
+        if isinstance(value, str):
+            pairs = (line.partition(":") for line in value.splitlines() if line.strip())
+            value = {key.strip(): text.strip() for key, _, text in pairs}
+        if not isinstance(value, Mapping) or not all(isinstance(text, str) for text in value.values()):
+            raise self.wrong(name, "a table of texts is needed")
+        return dict(value)
+
+    def login(self) -> tuple[str, str] | None:
+        """User and password; None where there is no user."""
+        user, password = self.text("user"), self.text("password")
+        return (user, password) if user else None
