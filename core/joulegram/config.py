@@ -20,7 +20,7 @@ from joulegram.records import Basis
 PREFIX = "JOULEGRAM_"
 
 # Set by joulegram itself or read before there are settings; not settings.
-_OTHER_VARIABLES = frozenset({"RUN", "DISABLED", "AUTO", "HOST", "RUNTIME_DIR", "CONFIG"})
+_OTHER_VARIABLES = frozenset({"RUN", "DISABLED", "AUTO", "HOST", "RUNTIME_DIR", "CONFIG", "PROFILES"})
 # A project's pyproject.toml may not set these.
 _USERS_ALONE = frozenset({"feeds", "meter_options", "ip_lookup"})
 _TABLES = frozenset({"feeds", "meter_options"})
