@@ -65,9 +65,7 @@ def test_keys_of_a_later_release_are_ignored() -> None:
     assert profiles() == [profile()]
 
 
-@pytest.mark.parametrize(
-    ("idle_w", "max_w"), [(-1, 5), (6, 5), (0, float("inf")), (float("nan"), 5), (1, float("nan"))]
-)
+@pytest.mark.parametrize(("idle_w", "max_w"), [(-1, 5), (6, 5), (0, inf), (nan, 5), (1, nan)])
 def test_powers_that_no_machine_has_are_refused(idle_w: float, max_w: float) -> None:
     with pytest.raises(ValueError, match="idle_w <= max_w"):
         profile(idle_w=idle_w, max_w=max_w)
