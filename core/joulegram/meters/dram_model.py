@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from math import ceil, log
+from math import ceil, floor, log
 from pathlib import Path
 from typing import ClassVar
 
@@ -42,7 +42,8 @@ class DramModelMeter(Meter):
     def __init__(self, installed_gb: float, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._power_w = W_PER_GB * installed_gb
         self._now_ns, self._start_ns = now_ns, now_ns()
-        low_w, high_w = power_range_w(installed_gb)
+        low, high = (power_w / self._power_w for power_w in power_range_w(installed_gb))
+        gain_low, gain_high = floor(100 * low) / 100, ceil(100 * high) / 100
         self.channels = [
             Channel(
                 id="dram:model",
@@ -50,9 +51,9 @@ class DramModelMeter(Meter):
                 method="modelled",
                 how=f"{installed_gb:.4g} GB of memory × {W_PER_GB} W/GB (Green Algorithms)",
                 share="cpu",
-                gain_low=low_w / self._power_w,
-                gain_high=high_w / self._power_w,
-                max_w=high_w,
+                gain_low=gain_low,
+                gain_high=gain_high,
+                max_w=gain_high * self._power_w,
                 idle_w=self._power_w,
             )
         ]
