@@ -106,6 +106,16 @@ def user_file() -> Path:
     return Path(platformdirs.user_config_dir("joulegram", appauthor=False)) / "config.toml"
 
 
+def profiles_file() -> Path:
+    """Where calibrations of CPUs are kept, whether or not the file exists."""
+    chosen = os.environ.get("JOULEGRAM_PROFILES")
+    if chosen:
+        return Path(chosen)
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("joulegram", appauthor=False)) / "profiles.json"
+
+
 def _sources(folder: Path | None) -> Iterable[tuple[str, Mapping[str, Any]]]:
     own = user_file()
     if os.path.isfile(own):  # Path.is_file raises where a folder above may not be looked into

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from joulegram.config import profiles_file
 from joulegram.host.cpu import Cpus
-from joulegram.host.profile import Profile, alike, keep, own, profiles, profiles_file
+from joulegram.host.profile import Profile, alike, keep, own, profiles
 
 CPUS = Cpus("Some CPU", 1, 8, virtual=False)
 

@@ -14,11 +14,9 @@ from dataclasses import asdict, dataclass, fields
 from math import isfinite
 from pathlib import Path
 
+from joulegram.config import profiles_file
 from joulegram.host.cpu import Cpus
 from joulegram.notices import warn
-
-GIVEN = "given"
-"""Source of a profile that somebody wrote down instead of measuring it through joulegram."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +41,12 @@ class Profile:
     threads: int
     idle_w: float
     max_w: float
-    source: str = GIVEN
+    source: str = "given"
     date: str = ""
 
     def __post_init__(self) -> None:
         if not (self.threads > 0 and 0 <= self.idle_w <= self.max_w and isfinite(self.max_w)):
             raise ValueError(f"a profile needs CPUs, and 0 <= idle_w <= max_w: {self}")
-
-
-def profiles_file() -> Path:
-    """Where profiles are kept, whether or not the file exists."""
-    chosen = os.environ.get("JOULEGRAM_PROFILES")
-    if chosen:
-        return Path(chosen)
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("joulegram", appauthor=False)) / "profiles.json"
 
 
 def profiles(path: Path | None = None) -> list[Profile]:

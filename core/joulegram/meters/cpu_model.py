@@ -15,17 +15,19 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from joulegram.config import Settings
+from joulegram.config import Settings, profiles_file
 from joulegram.host.clock import Clock
 from joulegram.host.cpu import Cpus, cpus_of
 from joulegram.host.processes import NodeTimes, cpu_count
-from joulegram.host.profile import GIVEN, Profile, alike, own, profiles
 from joulegram.meters import Meter
 from joulegram.meters.cpu_tdp import lookup
 from joulegram.records import Channel
 from joulegram.units import NS_PER_S
+
+if TYPE_CHECKING:
+    from joulegram.host.profile import Profile
 
 IDLE_SHARE, LOAD_SHARE = 0.10, 0.60
 UNKNOWN_GAIN = (0.4, 3.0)
@@ -112,16 +114,25 @@ def model_of(settings: Settings, host: str, cpus: Cpus) -> CpuModel:
     """The line of a machine, from the nearest that is known of it."""
     if settings.idle_w is not None and settings.max_w is not None:
         return calibrated(settings.idle_w, settings.max_w)
+    # Most machines have no profile; loading what reads one would take a tenth of a run's start.
+    stored = _calibrated_once(host, cpus) if os.path.isfile(profiles_file()) else None
+    return stored or uncalibrated(cpus)
+
+
+def _calibrated_once(host: str, cpus: Cpus) -> CpuModel | None:
+    """The line of a profile that is kept for this machine, or for one with the same CPU."""
+    from joulegram.host.profile import alike, own, profiles
+
     kept = profiles()
     if (mine := own(host, cpus, kept)) is not None:
         return calibrated(mine.idle_w, mine.max_w, _origin(mine))
     # A hypervisor's made-up name may stand for any CPU: machines that share it need not be alike.
     if (not cpus.virtual or lookup(cpus.name)) and (other := alike(host, cpus, kept)) is not None:
         return calibrated_elsewhere(other)
-    return uncalibrated(cpus)
+    return None
 
 
-def calibrated(idle_w: float, full_w: float, source: str = GIVEN) -> CpuModel:
+def calibrated(idle_w: float, full_w: float, source: str = "given") -> CpuModel:
     """The line between the machine's own idle and full-load power (W)."""
     full_w = max(idle_w, full_w)
     how = f"CPU load × the machine's own power, {idle_w:.4g} W idle to {full_w:.4g} W under full load ({source})"
