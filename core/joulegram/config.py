@@ -21,7 +21,7 @@ from joulegram.records import Basis
 PREFIX = "JOULEGRAM_"
 
 # Set by joulegram itself or read before there are settings; not settings.
-_OTHER_VARIABLES = frozenset({"RUN", "DISABLED", "AUTO", "HOST", "RUNTIME_DIR", "CONFIG"})
+_OTHER_VARIABLES = frozenset({"RUN", "DISABLED", "AUTO", "HOST", "RUNTIME_DIR", "CONFIG", "PROFILES"})
 # A project's pyproject.toml may not set these.
 _USERS_ALONE = frozenset({"feeds", "meter_options", "ip_lookup"})
 _TABLES = frozenset({"feeds", "meter_options"})
@@ -112,6 +112,16 @@ def user_file() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_config_dir("joulegram", appauthor=False)) / "config.toml"
+
+
+def profiles_file() -> Path:
+    """Where calibrations of CPUs are kept, whether or not the file exists."""
+    chosen = os.environ.get("JOULEGRAM_PROFILES")
+    if chosen:
+        return Path(chosen)
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("joulegram", appauthor=False)) / "profiles.json"
 
 
 def _sources(folder: Path | None) -> Iterable[tuple[str, Mapping[str, Any]]]:

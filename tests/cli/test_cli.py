@@ -74,7 +74,7 @@ def test_json_of_runs_report_and_doctor_is_one_document(capsys: pytest.CaptureFi
     assert [entry["run"]["id"] for entry in documents["runs"]["runs"]] == [run.id]
     assert documents["report"]["run"]["id"] == run.id
     assert documents["report"]["footprint"]["energy_j"]["value"] == run.footprint().energy_j.value
-    assert [meter["name"] for meter in documents["doctor"]["meters"] if meter["state"] == "works"] == ["cpu_model"]
+    assert "cpu_model" in [meter["name"] for meter in documents["doctor"]["meters"] if meter["state"] == "works"]
 
 
 def test_runs_are_filtered_and_cut(capsys: pytest.CaptureFixture[str]) -> None:

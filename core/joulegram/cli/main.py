@@ -6,6 +6,7 @@ import argparse
 import gc
 import io
 import json
+import math
 import os
 import sys
 import time
@@ -18,6 +19,7 @@ from joulegram.config import ConfigError
 from joulegram.extras import MissingExtra
 from joulegram.ledger.ledger import UnknownRun
 from joulegram.session.recorded import OpenLedger, RecordedRun, open_ledger
+from joulegram.units import show_duration
 
 SHOWN = 50
 """Runs that a table shows unless it is told how many."""
@@ -62,6 +64,16 @@ def _how_many(text: str) -> int:
     return int(text)
 
 
+def _how_long(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 1 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"seconds from 1 to 3600 are needed, not {text!r}")
+    return seconds
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="joulegram",
@@ -92,6 +104,12 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = verbs.add_parser("doctor", help="what can be measured on this machine, and what cannot")
     doctor.set_defaults(do=_doctor)
+
+    calibrate = verbs.add_parser("calibrate", help="measure once what this machine's CPUs draw, in two minutes")
+    calibrate.add_argument("--against", metavar="METER", help="the meter to trust; by default one that counts the CPUs")
+    calibrate.add_argument("--seconds", type=_how_long, metavar="S", help="how long to measure idle, and full load")
+    calibrate.add_argument("--dry-run", action="store_true", help="keep nothing")
+    calibrate.set_defaults(do=_calibrate)
 
     zones = verbs.add_parser("zones", help="find a grid zone by its code or name")
     zones.add_argument("text", nargs="?", default="", metavar="TEXT")
@@ -201,6 +219,35 @@ def _doctor(options: argparse.Namespace) -> int:
         _print_json(findings)
     else:
         print_findings(findings)
+    return 0
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from joulegram import config
+    from joulegram.cli.calibrate import (
+        LEVEL_S,
+        SETTLE_S,
+        CannotCalibrate,
+        Machine,
+        calibrate,
+        find_reference,
+        print_calibration,
+    )  # fmt: skip
+    from joulegram.host.profile import keep
+
+    settings, seconds = config.load(), options.seconds or LEVEL_S
+    try:
+        reference = find_reference(settings, options.against)
+        took = show_duration(2 * (SETTLE_S + seconds))
+        print(f"Against {reference.name}, for {took}: this machine left alone, then with all CPUs busy …", flush=True)
+        with Machine.here() as machine:
+            calibration = calibrate(settings, reference, machine, seconds)
+    except CannotCalibrate as error:
+        return _complain(error)
+    print_calibration(calibration)
+    print("Dry run: nothing is kept." if options.dry_run else f"Kept in {keep(calibration.profile)}")
+    if settings.idle_w is not None and settings.max_w is not None:
+        print("The configuration's own idle_w and max_w still go first.")
     return 0
 
 

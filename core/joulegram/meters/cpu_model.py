@@ -1,30 +1,45 @@
 """CPU energy modelled from load, for machines without a counter.
 
-Power is linear in load, P = TDP × (0.10 + 0.60 u), the pooled fit over four machines of CodeCarbon's published load
-profiles (MIT; 35 % mean error leave-one-machine-out). The machine's unknown scale is the larger error, hence the wide
-bounds: 0.4 to 3 times the model, and never above 1.1 × TDP. A linear law integrates exactly from busy time, so the
-model is as cumulative as a counter and a late read costs nothing.
+Power is linear in load. A linear law integrates exactly from busy time, so the model is as cumulative as a counter and
+a late read costs nothing. Where the line lies is known the better, the nearer to this machine it was measured:
+
+1. between the machine's own idle and full-load power, from the configuration or from its calibration;
+2. between those of another machine with the same CPU model, calibrated once;
+3. else P = TDP × (0.10 + 0.60 u), the pooled fit over four machines of CodeCarbon's published load profiles (MIT; 35 %
+   mean error leave-one-machine-out), and never above 1.1 × TDP: a machine's unknown scale is the larger error.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from joulegram.config import Settings
+from joulegram.config import Settings, profiles_file
+from joulegram.host.clock import Clock
+from joulegram.host.cpu import Cpus, cpus_of
 from joulegram.host.processes import NodeTimes, cpu_count
 from joulegram.meters import Meter
 from joulegram.meters.cpu_tdp import lookup
 from joulegram.records import Channel
 from joulegram.units import NS_PER_S
 
+if TYPE_CHECKING:
+    from joulegram.host.profile import Profile
+
 IDLE_SHARE, LOAD_SHARE = 0.10, 0.60
 UNKNOWN_GAIN = (0.4, 3.0)
-# With the machine's own idle and maximum power only the shape in between is unknown.
-CALIBRATED_GAIN = (0.6, 1.4)
+# With the machine's own two ends only the shape in between is unknown: the measured power of two machines was 0.48 to
+# 1.91 times the line, low where the governor holds the clock down, high where few busy cores run at their fastest
+# (benchmarks/cpu_model.py).
+CALIBRATED_GAIN = (0.45, 2.0)
+# Nominally identical CPUs differ as well (v. Kistowski et al., Variations in CPU Power Consumption, ICPE 2016): an
+# allowance of a factor of 1.3 on top of the shape, which no data here could test.
+ALIKE_GAIN = (0.35, 2.6)
+# Other instructions than the calibration's may draw more than it did.
+CALIBRATED_CEILING, ALIKE_CEILING = 1.4, 1.7
 TDP_CEILING = 1.1
 # CodeCarbon's figure for an unlisted CPU (MIT), per core; here per logical CPU, within the same wide bounds.
 W_PER_UNKNOWN_CPU = 4.0
@@ -83,10 +98,8 @@ class CpuModelMeter(Meter):
 
     @classmethod
     def open(cls, settings: Settings) -> CpuModelMeter:
-        """The model of this machine: its own profile where the settings have one, else its thermal design power."""
-        if settings.idle_w is not None and settings.max_w is not None:
-            return cls(calibrated(settings.idle_w, settings.max_w))
-        return cls(uncalibrated(Path("/proc/cpuinfo"), cpu_count()))
+        """The model of this machine."""
+        return cls(model_of(settings, Clock(os.environ.get("JOULEGRAM_HOST")).host, cpus_of()))
 
     def read(self) -> Iterable[float]:
         """Joules since the meter was opened."""
@@ -98,29 +111,63 @@ class CpuModelMeter(Meter):
         self._node.close()
 
 
-def calibrated(idle_w: float, full_w: float) -> CpuModel:
+def model_of(settings: Settings, host: str, cpus: Cpus) -> CpuModel:
+    """The line of a machine, from the nearest that is known of it."""
+    if settings.idle_w is not None and settings.max_w is not None:
+        return calibrated(settings.idle_w, settings.max_w)
+    # Most machines have no profile; loading what reads one would take a tenth of a run's start.
+    stored = _calibrated_once(host, cpus) if os.path.isfile(profiles_file()) else None
+    return stored or uncalibrated(cpus)
+
+
+def _calibrated_once(host: str, cpus: Cpus) -> CpuModel | None:
+    """The line of a profile that is kept for this machine, or for one with the same CPU."""
+    from joulegram.host.profile import alike, own, profiles
+
+    kept = profiles()
+    if (mine := own(host, cpus, kept)) is not None:
+        return calibrated(mine.idle_w, mine.max_w, _origin(mine))
+    # A hypervisor's made-up name may stand for any CPU: machines that share it need not be alike.
+    if (not cpus.virtual or lookup(cpus.name)) and (other := alike(host, cpus, kept)) is not None:
+        return calibrated_elsewhere(other)
+    return None
+
+
+def calibrated(idle_w: float, full_w: float, source: str = "given") -> CpuModel:
     """The line between the machine's own idle and full-load power (W)."""
     full_w = max(idle_w, full_w)
-    how = f"CPU load × the machine's own power, {idle_w:g} W idle to {full_w:g} W under full load"
-    return CpuModel(idle_w, full_w, full_w * CALIBRATED_GAIN[1], CALIBRATED_GAIN, how)
+    how = f"CPU load × the machine's own power, {idle_w:.4g} W idle to {full_w:.4g} W under full load ({source})"
+    return CpuModel(idle_w, full_w, full_w * CALIBRATED_CEILING, CALIBRATED_GAIN, how)
 
 
-def uncalibrated(cpuinfo: Path, cpus: int) -> CpuModel:
-    """The pooled line, scaled to the thermal design power of this machine's CPUs.
+def calibrated_elsewhere(profile: Profile) -> CpuModel:
+    """The line of another machine with the same CPU model."""
+    how = (
+        f"CPU load × the power of {profile.host}, which has the same CPU: for {profile.threads} CPUs "
+        f"{profile.idle_w:.4g} W idle to {profile.max_w:.4g} W under full load ({_origin(profile)})"
+    )
+    return CpuModel(profile.idle_w, profile.max_w, profile.max_w * ALIKE_CEILING, ALIKE_GAIN, how)
+
+
+def _origin(profile: Profile) -> str:
+    return f"{profile.source}, {profile.date}" if profile.date else profile.source
+
+
+def uncalibrated(cpus: Cpus) -> CpuModel:
+    """The pooled line, scaled to the thermal design power of a machine's CPUs.
 
     A virtual machine has as much of the host's thermal design power as it has of the host's hardware threads.
     """
-    name, sockets, virtual = _cpu(cpuinfo)
-    part = lookup(name)
-    if part is None or (virtual and not part.threads):
-        tdp_w, known = W_PER_UNKNOWN_CPU * cpus, False
-        whence = f"{W_PER_UNKNOWN_CPU:g} W per CPU, thermal design power of {name or 'this CPU'} unknown"
-    elif virtual:
-        tdp_w, known = part.tdp_w * cpus / (part.threads or cpus), True
-        whence = f"{cpus} of {part.threads} threads of {part.name}, {part.tdp_w:g} W ({part.source})"
+    part = lookup(cpus.name)
+    if part is None or (cpus.virtual and not part.threads):
+        tdp_w, known = W_PER_UNKNOWN_CPU * cpus.threads, False
+        whence = f"{W_PER_UNKNOWN_CPU:g} W per CPU, thermal design power of {cpus.name or 'this CPU'} unknown"
+    elif cpus.virtual:
+        tdp_w, known = part.tdp_w * cpus.threads / (part.threads or cpus.threads), True
+        whence = f"{cpus.threads} of {part.threads} threads of {part.name}, {part.tdp_w:g} W ({part.source})"
     else:
-        tdp_w, known = part.tdp_w * sockets, True
-        whence = f"{sockets} × {part.name}, {part.tdp_w:g} W ({part.source})"
+        tdp_w, known = part.tdp_w * cpus.sockets, True
+        whence = f"{cpus.sockets} × {part.name}, {part.tdp_w:g} W ({part.source})"
     full_w = (IDLE_SHARE + LOAD_SHARE) * tdp_w
     return CpuModel(
         idle_w=IDLE_SHARE * tdp_w,
@@ -129,18 +176,3 @@ def uncalibrated(cpuinfo: Path, cpus: int) -> CpuModel:
         gain=UNKNOWN_GAIN,
         how=f"CPU load × TDP × ({IDLE_SHARE:.2f} + {LOAD_SHARE:.2f} u), TDP {tdp_w:.4g} W ({whence})",
     )
-
-
-def _cpu(cpuinfo: Path) -> tuple[str, int, bool]:
-    """Name, number of sockets, and whether the CPU is a virtual one."""
-    try:
-        lines = cpuinfo.read_text().splitlines()
-    except OSError:  # not Linux
-        import platform
-
-        return platform.processor(), 1, False
-    pairs = [(key.strip(), value.strip()) for key, _, value in (line.partition(":") for line in lines)]
-    name = next((value for key, value in pairs if key == "model name"), "")
-    sockets = len({value for key, value in pairs if key == "physical id"}) or 1
-    virtual = any(key == "flags" and "hypervisor" in value.split() for key, value in pairs)
-    return name, sockets, virtual
