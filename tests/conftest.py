@@ -22,10 +22,14 @@ settings.load_profile("joulegram")
 
 @pytest.fixture(autouse=True)
 def own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the user's configuration, ledger or live runs, nor another test's."""
+    """No test sees the user's configuration, ledger or live runs, nor another test's; nor what hardware there is.
+
+    The virtual hardware of another test may still be loaded in this process.
+    """
     for name in os.environ:
         if name.startswith("JOULEGRAM_"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("JOULEGRAM_METERS", "cpu_model")
     monkeypatch.setenv("JOULEGRAM_LEDGER", str(tmp_path / "ledger"))
     monkeypatch.setenv("JOULEGRAM_RUNTIME_DIR", str(tmp_path / "runtime"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))

@@ -97,7 +97,7 @@ class InstantCounter(Counter):
 class ModelCounter(Counter):
     """One that gives way to a real counter."""
 
-    fallback: ClassVar[bool] = True
+    fallback: ClassVar[int] = 2
 
 
 class Kept:

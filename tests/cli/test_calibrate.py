@@ -143,6 +143,12 @@ class BenchModel(BenchMeter):
     fallback: ClassVar[bool] = True
 
 
+@pytest.fixture(autouse=True)
+def every_meter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that are on offer, and not only the model."""
+    monkeypatch.delenv("JOULEGRAM_METERS")
+
+
 @pytest.fixture
 def offer(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Puts meters on offer, in place of those that are installed."""

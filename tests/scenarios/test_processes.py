@@ -32,12 +32,6 @@ def script(folder: Path, text: str) -> Path:
     return path
 
 
-@pytest.fixture(autouse=True)
-def one_meter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each host has one channel, whatever else this machine could count."""
-    monkeypatch.setenv("JOULEGRAM_METERS", "cpu_model")
-
-
 def run_python(path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs a program to its end."""
     env = {**os.environ, **environment}

@@ -220,7 +220,7 @@ def test_a_meter_that_cannot_be_closed_twice_is_told() -> None:
 
 def test_a_fallback_that_says_it_measures_is_told() -> None:
     clock = OwnedClock()
-    with pytest.raises(NonConforming, match="a fallback is a model"):
+    with pytest.raises(NonConforming, match="a model's method is not measured"):
         check_meter(ModelCounter(clock), now_s=lambda: clock.monotonic_ns() / 1e9, sleep=clock.advance)
 
 

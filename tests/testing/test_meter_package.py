@@ -39,6 +39,12 @@ print(card.id, card.method, card.energy_j.value)
 """
 
 
+@pytest.fixture(autouse=True)
+def every_meter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that are on offer, and not only the model."""
+    monkeypatch.delenv("JOULEGRAM_METERS")
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that the package is installed in, without a network."""

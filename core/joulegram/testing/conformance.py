@@ -109,7 +109,7 @@ def _meter(meter: Meter, seconds: float, now_s: Callable[[], float], sleep: Call
     if len(channels) < len(described):
         yield f"channels are joulegram.records.Channel, not {described!r}"
     else:
-        yield from _channels(channels, fallback=meter.fallback)
+        yield from _channels(channels, model=meter.fallback == 2)
     if len(channels) == len(described) and _is_number(meter.period_s, 0) and meter.period_s > 0:
         yield from _reads(meter, channels, seconds, now_s, sleep)
         yield from _reads_elsewhere(meter)
@@ -132,19 +132,21 @@ def _is_real(value: object) -> bool:
 def _rhythm(meter: Meter) -> Iterator[str]:
     if not _is_number(meter.period_s) or meter.period_s <= 0:
         yield f"period_s is a number of seconds above 0, not {meter.period_s!r}"
-    for name in ("instant", "fallback"):
-        if not isinstance(getattr(meter, name), bool):
-            yield f"{name} is True or False, not {getattr(meter, name)!r}"
+    instant: object = meter.instant
+    if not isinstance(instant, bool):
+        yield f"instant is True or False, not {instant!r}"
+    if meter.fallback not in range(3):
+        yield f"fallback is 0, 1 for a second way to the same counters, or 2 for a model, not {meter.fallback!r}"
 
 
-def _channels(channels: Sequence[Channel], *, fallback: bool) -> Iterator[str]:
+def _channels(channels: Sequence[Channel], *, model: bool) -> Iterator[str]:
     if not channels:
         yield "a meter without channels raises Absent from open() instead"
     ids = [channel.id for channel in channels]
     for twice in sorted({name for name in ids if ids.count(name) > 1}):
         yield f"{twice}: ids are unique, and this one names {ids.count(twice)} channels"
     for channel in channels:
-        for wrong in (*_identity(channel), *_certainty(channel, fallback=fallback), *_figures(channel)):
+        for wrong in (*_identity(channel), *_certainty(channel, model=model), *_figures(channel)):
             yield f"{channel.id}: {wrong}"
 
 
@@ -160,11 +162,11 @@ def _identity(channel: Channel) -> Iterator[str]:
         yield f"share is one of {', '.join(SHARES)}, not {channel.share!r}"
 
 
-def _certainty(channel: Channel, *, fallback: bool) -> Iterator[str]:
+def _certainty(channel: Channel, *, model: bool) -> Iterator[str]:
     if channel.method not in METHODS:
         yield f"method is one of {', '.join(METHODS)}, not {channel.method!r}"
-    if fallback and channel.method == "measured":
-        yield "a fallback is a model, and its method is not measured"
+    if model and channel.method == "measured":
+        yield "a model's method is not measured"
     low, high = channel.gain_low, channel.gain_high
     if not (_is_number(low, 0, 1) and low > 0 and _is_number(high, 1)):
         yield f"0 < gain_low <= 1 <= gain_high, not {low!r} and {high!r}"
