@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from worlds import Counter, Kept, OwnedClock, recorder
+from worlds import price as flat_price
 
 from joulegram.curves.curve import Curve
 from joulegram.curves.sharing import Share
 from joulegram.curves.timeline import Timeline
-from joulegram.curves.trace import ChannelTrace, Trace, channel_trace
+from joulegram.curves.trace import ChannelTrace, Trace, channel_trace, together
 from joulegram.pricing import Footprint, Pricer, nothing, pue_of
 from joulegram.quantities import Quantity
 from joulegram.recorder.channel import ChannelLog
@@ -681,3 +683,19 @@ def test_spans_that_tile_a_run_add_up_to_it_whatever_contains_what(
         assert sum(float(getattr(part, name)) for part in parts if part.duration_s) == pytest.approx(
             float(getattr(whole, name))
         )
+
+
+def test_a_phase_of_a_shared_channel_is_bounded_by_all_that_its_share_averages_over() -> None:
+    clock = OwnedClock()
+    made = recorder(clock, Kept(), Counter(clock, 50.0, ("cpu:A",), share="cpu", idle_w=20.0, max_w=100.0))
+    start_ns = clock.monotonic_ns()
+    for _ in range(10):
+        for phase in ("data", "forward"):
+            made.phase(clock.monotonic_ns(), phase)
+            made.run_for(0.45)
+    pricer = Pricer(together([made.trace(clock.monotonic_ns())]), flat_price())
+    footprint = pricer.footprint(start_ns, clock.monotonic_ns())
+    assert footprint.energy_j.value < footprint.node_energy_j.value, "others used some of it"
+    for phase in ("data", "forward"):
+        joules = footprint.phases[phase].energy_j
+        assert (joules.low, joules.high, joules.method) == (0.0, footprint.energy_j.high, "modelled")

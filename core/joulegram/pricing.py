@@ -16,7 +16,7 @@ import numpy as np
 from joulegram.curves.curve import Curve, Steps, merge, price, weigh
 from joulegram.curves.parts import disjoint, wholes
 from joulegram.curves.phases import OTHER
-from joulegram.curves.sharing import RULE
+from joulegram.curves.sharing import RULE, SHARE_PERIOD_S
 from joulegram.curves.trace import ChannelTrace, Trace, counted, in_phase, seconds
 from joulegram.quantities import Method, Quantity, total, weakest
 from joulegram.records import Accounting, Basis, IntensityKind, IntensityPoint, PriceBook, Pue, Signal
@@ -177,20 +177,22 @@ class Pricer:
             name: replace(_channel_figure(channel, self._counted[name], start_ns, end_ns), inside=self._inside[name])
             for name, channel in self.trace.channels.items()
         }
-        added = list(self._added(figures, start_ns, end_ns))
-        energy = total(((f.id, f.energy_j) for f in added), "no meter found a channel to count")
+        added = {figure.id: figure for figure in self._added(figures, start_ns, end_ns)}
+        energy = total(((name, f.energy_j) for name, f in added.items()), "no meter found a channel to count")
         carbon = tuple(self._carbon(tariff, energy, start_ns, end_ns) for tariff in self._tariffs.values())
         return Footprint(
             flops=NO_FLOPS,
             energy_j=energy,
-            node_energy_j=total(((f.id, f.node_energy_j) for f in added), "no meter found a channel to count"),
+            node_energy_j=total(
+                ((name, f.node_energy_j) for name, f in added.items()), "no meter found a channel to count"
+            ),
             facility_energy_j=_times_pue(energy, self.book.pue),
             carbon_g=self._chosen(carbon, start_ns, end_ns),
             carbon=carbon,
             duration_s=seconds(start_ns, end_ns),
             coverage=self._coverage(start_ns, end_ns),
             settled=self._settled(end_ns),
-            phases=self._phases(energy, start_ns, end_ns),
+            phases=self._phases(added, start_ns, end_ns),
             channels=tuple(figures.values()),
         )
 
@@ -297,18 +299,63 @@ class Pricer:
         )
         return max(0.0, min(1.0, 1 - (blind_s + slept_s) / span_s))
 
-    def _phases(self, energy: Quantity, start_ns: int, end_ns: int) -> dict[str, PhaseFigure]:
+    def _phases(self, added: Mapping[str, ChannelFigure], start_ns: int, end_ns: int) -> dict[str, PhaseFigure]:
         figures = []
-        peak_w = _peak_w(self._energy, start_ns, end_ns) if self._phase_energy else 0.0
-        for name, curve in self._phase_energy.items():
-            duration_s = self._phase_time(name, start_ns, end_ns)
-            value = _over(curve, start_ns, end_ns)
-            if duration_s <= 0 and value <= 0:
+        peaks_w = {name: _peak_w(self._counted_once[name], start_ns, end_ns) for name in added if self._phase_energy}
+        for phase, curve in self._phase_energy.items():
+            duration_s = self._phase_time(phase, start_ns, end_ns)
+            if duration_s <= 0 and _over(curve, start_ns, end_ns) <= 0:
                 continue
-            visits = max(1.0, _seconds_in(self.trace.phase_n.get(name, Curve()), start_ns, end_ns))
-            joules = self._phase_energy_in(value, duration_s, visits, energy, peak_w)
-            figures.append(PhaseFigure(name, duration_s, joules, self._phase_carbon(curve, joules, start_ns, end_ns)))
+            visits = max(1.0, _seconds_in(self.trace.phase_n.get(phase, Curve()), start_ns, end_ns))
+            parts = [
+                (name, self._phase_of(phase, span, start_ns, end_ns, duration_s, visits, peaks_w[name]))
+                for name, span in added.items()
+            ]
+            joules = total(parts, "no meter found a channel to count")
+            figures.append(PhaseFigure(phase, duration_s, joules, self._phase_carbon(curve, joules, start_ns, end_ns)))
         return {figure.name: figure for figure in sorted(figures, key=lambda f: -f.duration_s)}
+
+    def _phase_of(
+        self,
+        phase: str,
+        span: ChannelFigure,
+        start_ns: int,
+        end_ns: int,
+        duration_s: float,
+        visits: float,
+        peak_w: float,
+    ) -> Quantity:
+        """One channel's joules in a phase: long visits are bounded by the refreshes at their edges, short by the span.
+
+        Args:
+            phase: the phase's name.
+            span: the channel's figures for all phases.
+            start_ns: of the span (ns).
+            end_ns: of the span (ns).
+            duration_s: time in the phase (s).
+            visits: how often it was entered.
+            peak_w: the channel's greatest power in the span (W).
+        """
+        energy = span.energy_j
+        if energy.value is None:
+            return energy
+        value, refresh_s = _over(in_phase(self._parts[span.id], phase), start_ns, end_ns), self._refresh_s(span)
+        if duration_s / visits < 2 * refresh_s:
+            high = None if energy.high is None else max(value, energy.high)
+            how = "time-proportional within counter intervals"
+            return Quantity(value, 0.0, high, weakest([energy.method, "modelled"]), how, energy.missing)
+        low_gain, high_gain = _gains(energy)
+        slack_j = 2 * visits * refresh_s * peak_w
+        low = min(max(0.0, value - slack_j) * low_gain, value)
+        high = None if energy.high is None else max(value, min(energy.high, (value + slack_j) * high_gain))
+        return Quantity(value, low, high, energy.method, "time within counter intervals", energy.missing)
+
+    def _refresh_s(self, span: ChannelFigure) -> float:
+        """Within what time (s) a channel's joules are not told apart: its refresh, or that of the share it has."""
+        resolution_s = self._parts[span.id].channel.resolution_s
+        own_j, node_j = span.energy_j.value, span.node_energy_j.value
+        whole = own_j is None or node_j is None or own_j >= node_j * (1 - 1e-9)
+        return resolution_s if whole else max(resolution_s, SHARE_PERIOD_S)
 
     def _phase_time(self, name: str, start_ns: int, end_ns: int) -> float:
         """Seconds in a phase; those in none of the loop's are outside all of them, also before the loop began."""
@@ -316,28 +363,6 @@ class Pricer:
         if name != OTHER:
             return spent.get(name, 0.0)
         return max(0.0, seconds(start_ns, end_ns) - sum(s for phase, s in spent.items() if phase != OTHER))
-
-    def _phase_energy_in(
-        self, value: float, duration_s: float, visits: float, energy: Quantity, peak_w: float
-    ) -> Quantity:
-        """A phase's joules: long visits are bounded by the refreshes at their edges, short ones by the whole span."""
-        refresh_s = max(c.channel.resolution_s for c in self.trace.channels.values())
-        slack_j = 2 * visits * refresh_s * peak_w
-        low, high = _gains(energy)
-        high_j = None if energy.high is None else max(value, min(energy.high, (value + slack_j) * high))
-        low_j = max(0.0, value - slack_j) * low
-        if duration_s / visits < 2 * refresh_s:
-            return Quantity(
-                value,
-                0.0,
-                None if high_j is None else max(value, energy.high or 0.0),
-                weakest([energy.method, "modelled"]),
-                "time-proportional within counter intervals",
-                energy.missing,
-            )
-        return Quantity(
-            value, min(low_j, value), high_j, energy.method, "time within counter intervals", energy.missing
-        )
 
     def _phase_carbon(self, curve: Curve, joules: Quantity, start_ns: int, end_ns: int) -> Quantity:
         tariff = self._tariffs.get(self._chosen_key)

@@ -97,6 +97,7 @@ class Channel(Record):
         lag_s: how old a reading may be (s): the longest time between two refreshes of the counter. 0 for one that is
             current whenever it is read. Readings of a counter that lags count when they change; what a recorder has
             found out about that takes the place of what the meter said.
+        delay_s: how much later than it was so (s) a reading may come, on top of the lag: of a source asked by network.
     """
 
     tag: ClassVar[str] = "channel"
@@ -113,11 +114,12 @@ class Channel(Record):
     wraps_at_j: float | None = None
     resolution_s: float = 0.05
     lag_s: float = 0.0
+    delay_s: float = 0.0
 
     @property
     def slack_ns(self) -> int:
-        """How far a sample may lie from the moment at which the counter showed its value (ns): half the lag."""
-        return round(self.lag_s * NS_PER_S / 2)
+        """How far a sample may lie from the moment that its value is of (ns): half the lag, and what it was delayed."""
+        return round((self.lag_s / 2 + self.delay_s) * NS_PER_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from joulegram.units import NS_PER_S
 
+SHARE_PERIOD_S = 1.0
+"""How often the shares of a node are looked at: within that time they are an average."""
 RULE = "idle power by reserved cores, the rest by CPU time over the node's busy time"
 
 

@@ -331,6 +331,8 @@ class Remote:
             wraps_at_j=_wraps_at_j(options, unit),
             resolution_s=max(period_s, refresh_s),
             lag_s=refresh_s + period_s + timeout_s,
+            # An answer comes up to a time-out after it was so, and is of a refresh since the question before that.
+            delay_s=refresh_s + period_s + 2 * timeout_s,
         )
         return cls(url, unit, period_s, timeout_s, template)
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from joulegram.curves.door import GrowingCurve
-from joulegram.curves.sharing import Share, cpu_fraction, reserved_fraction
+from joulegram.curves.sharing import SHARE_PERIOD_S, Share, cpu_fraction, reserved_fraction
 from joulegram.host.cohort import Cohort, Member
 from joulegram.host.processes import NodeTimes, ProcessTree, affinity, cgroup_quota, cpu_count, own_cpu_s
 from joulegram.units import NS_PER_S
 
-PERIOD_NS = NS_PER_S
+PERIOD_NS = int(SHARE_PERIOD_S * NS_PER_S)
 BUDGET = 0.001
 """Part of one core that looking at the process tree may use; on a node with thousands of processes it looks rarely."""
 

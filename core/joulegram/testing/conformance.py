@@ -185,8 +185,9 @@ def _figures(channel: Channel) -> Iterator[str]:
         yield f"idle_w is not above max_w, as {channel.idle_w:g} is above {channel.max_w:g}"
     if not _is_number(channel.resolution_s) or channel.resolution_s <= 0:
         yield f"resolution_s is a number of seconds above 0, not {channel.resolution_s!r}"
-    if not _is_number(channel.lag_s, 0):
-        yield f"lag_s is a number of seconds from 0 on, not {channel.lag_s!r}"
+    for name in ("lag_s", "delay_s"):
+        if not _is_number(getattr(channel, name), 0):
+            yield f"{name} is a number of seconds from 0 on, not {getattr(channel, name)!r}"
 
 
 # -- what it does ---------------------------------------------------------------------------------------------------
