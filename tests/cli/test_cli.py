@@ -13,6 +13,7 @@ import pytest
 
 import joulegram
 from joulegram.cli import main
+from joulegram.testing.powercap import PowercapTree
 
 
 def record(name: str = "net", **given: str) -> joulegram.Run:
@@ -75,6 +76,31 @@ def test_json_of_runs_report_and_doctor_is_one_document(capsys: pytest.CaptureFi
     assert documents["report"]["run"]["id"] == run.id
     assert documents["report"]["footprint"]["energy_j"]["value"] == run.footprint().energy_j.value
     assert "cpu_model" in [meter["name"] for meter in documents["doctor"]["meters"] if meter["state"] == "works"]
+
+
+def test_doctor_tells_what_is_used_and_what_only_stands_by(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = PowercapTree(tmp_path, "server", 60.0)
+    monkeypatch.setenv("JOULEGRAM_METERS", "rapl,cpu_model,dram_model")
+    monkeypatch.setenv("JOULEGRAM_METER_OPTIONS_RAPL_ROOT", str(tree.root))
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {meter["name"]: meter["used"] for meter in found["meters"]} == {
+        "rapl": True, "cpu_model": False, "dram_model": False,
+    }  # fmt: skip
+    assert all(meter["read_us"] > 0 for meter in found["meters"])
+    assert found["sampling"]["late_ms"]["median"] >= 0
+    assert main(["doctor"]) == 0
+    assert "spare" in capsys.readouterr().out
+
+
+def test_doctor_fails_where_nothing_would_be_recorded(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOULEGRAM_METERS", "http")
+    assert main(["doctor"]) == 1
+    assert "no address is configured" in capsys.readouterr().out
 
 
 def test_runs_are_filtered_and_cut(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import statistics
+import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,11 +21,26 @@ from joulegram.extras import MissingExtra
 from joulegram.host.clock import Clock
 from joulegram.host.processes import affinity, cgroup_quota, cpu_count
 from joulegram.meters import Absent, Denied, Meter
-from joulegram.records import PriceBook
+from joulegram.recorder.opening import overlap
+from joulegram.records import Channel, PriceBook
 from joulegram.session.document import price_part
 from joulegram.session.place import ledger_path
 
-_EXTRAS = {"lightning": "lightning", "report": "plotly", "parquet": "pyarrow"}
+_EXTRAS = {
+    "lightning": "lightning",
+    "nvidia": "nvidia-ml-py",
+    "parquet": "pyarrow",
+    "pyrapl": "pyRAPL",
+    "remote": "requests",
+    "report": "plotly",
+    "zeus": "zeus",
+}
+READS, WAKES, SAMPLE_S = 20, 20, 0.05
+
+
+def healthy(findings: dict[str, Any]) -> bool:
+    """Whether a run here would be recorded: something counts, and the ledger can be written."""
+    return bool(findings["ledger"]["writable"]) and any(meter["state"] == "works" for meter in findings["meters"])
 
 
 def examine(ledger: str | None = None) -> dict[str, Any]:
@@ -40,6 +58,7 @@ def examine(ledger: str | None = None) -> dict[str, Any]:
         "disabled": config.disabled(),
         "host": _host(),
         "meters": _meters(settings),
+        "sampling": _sampling(),
         "flops": list(registry.names(registry.FLOPS)),
         "feeds": list(registry.names(registry.FEEDS)),
         "zone": settings.zone,
@@ -65,41 +84,77 @@ def _host() -> dict[str, Any]:
 
 def _meters(settings: Settings) -> list[dict[str, Any]]:
     names = registry.names(registry.METERS) if settings.meters is None else settings.meters
-    return [{"name": name, **_meter(name, settings)} for name in names]
+    found = [(name, *_opened(name, settings)) for name in names]
+    working = [meter for _, meter, _, _ in found if meter is not None]
+    try:
+        return [
+            {"name": name, "state": state, "why": why, **_told(meter, working)} for name, meter, state, why in found
+        ]
+    finally:
+        for meter in working:
+            meter.close()
 
 
-def _meter(name: str, settings: Settings) -> dict[str, Any]:
+def _opened(name: str, settings: Settings) -> tuple[Meter | None, str, str]:
+    """A meter that has been read once, how it stands, and why."""
     try:
         meter_class: type[Meter] = registry.load(registry.METERS, name)
         meter = meter_class.open(settings)
     except Absent as error:
-        return {"state": "absent", "why": str(error), "channels": []}
+        return None, "absent", str(error)
     except Denied as error:
-        return {"state": "denied", "why": str(error), "channels": []}
+        return None, "denied", str(error)
     except (ConfigError, MissingExtra) as error:  # each names its remedy
-        return {"state": "broken", "why": str(error), "channels": []}
+        return None, "broken", str(error)
     except Exception as error:  # somebody's driver
-        return {"state": "broken", "why": repr(error), "channels": []}
+        return None, "broken", repr(error)
     try:
         list(meter.read())
     except Exception as error:
-        return {"state": "broken", "why": f"its first read failed: {error!r}", "channels": []}
-    finally:
         meter.close()
-    channels = [
-        {
-            "id": channel.id,
-            "kind": channel.kind,
-            "method": channel.method,
-            "how": channel.how,
-            "gain": [channel.gain_low, channel.gain_high],
-            "max_w": channel.max_w,
-            "idle_w": channel.idle_w,
-            "rate_hz": 1 / meter.period_s,
-        }
-        for channel in meter.channels
-    ]
-    return {"state": "works", "why": "", "channels": channels}
+        return None, "broken", f"its first read failed: {error!r}"
+    return meter, "works", ""
+
+
+def _told(meter: Meter | None, working: Sequence[Meter]) -> dict[str, Any]:
+    if meter is None:
+        return {"used": False, "read_us": None, "channels": []}
+    firmer = any(other.fallback < meter.fallback and overlap(meter, other) for other in working)
+    return {"used": not firmer, "read_us": _read_us(meter), "channels": [_channel(c, meter) for c in meter.channels]}
+
+
+def _channel(channel: Channel, meter: Meter) -> dict[str, Any]:
+    return {
+        "id": channel.id,
+        "kind": channel.kind,
+        "method": channel.method,
+        "how": channel.how,
+        "gain": [channel.gain_low, channel.gain_high],
+        "max_w": channel.max_w,
+        "idle_w": channel.idle_w,
+        "rate_hz": 1 / meter.period_s,
+    }
+
+
+def _read_us(meter: Meter) -> float:
+    """What a read costs (µs), the median of some."""
+    took_s = []
+    for _ in range(READS):
+        started_s = time.perf_counter()
+        list(meter.read())
+        took_s.append(time.perf_counter() - started_s)
+    return statistics.median(took_s) * 1e6
+
+
+def _sampling() -> dict[str, Any]:
+    """How late a thread wakes that wants to sample at 20 Hz, here and now (ms)."""
+    late_ms = []
+    due_s = time.perf_counter()
+    for _ in range(WAKES):
+        due_s += SAMPLE_S
+        time.sleep(max(0.0, due_s - time.perf_counter()))
+        late_ms.append((time.perf_counter() - due_s) * 1e3)
+    return {"rate_hz": 1 / SAMPLE_S, "late_ms": {"median": statistics.median(late_ms), "most": max(late_ms)}}
 
 
 def _ledger(path: Path) -> dict[str, Any]:
@@ -128,6 +183,8 @@ def print_findings(findings: dict[str, Any], console: Console | None = None) -> 
     if findings["disabled"]:
         console.print(Text("JOULEGRAM_DISABLED is set: nothing is recorded", style="bold red"))
     console.print(_meter_table(findings))
+    late = findings["sampling"]["late_ms"]
+    console.print(Text(f"sampling  late by {late['median']:.2f} ms in the median, {late['most']:.1f} ms at most"))
     console.print(Text("FLOPs     " + (", ".join(findings["flops"]) or "missing: no FLOP counter is installed")))
     for point in findings["price"]["intensity"]:
         kind = f"{point['basis']}, {point['kind']}: {point['note']}"
@@ -150,5 +207,8 @@ def _meter_table(findings: dict[str, Any]) -> Table:
             low, high = channel["gain"]
             bounds = f", true energy {low:g} to {high:g} times that" if (low, high) != (1.0, 1.0) else ""
             said.append(f"{channel['id']}, {channel['method']}: {channel['how']}{bounds}")
-        table.add_row(Text(meter["name"]), Text(meter["state"]), Text("\n".join(said)))
+        if meter["channels"]:
+            said.append(f"{meter['channels'][0]['rate_hz']:g} Hz, a read takes {meter['read_us']:.3g} µs")
+        state = "spare" if meter["state"] == "works" and not meter["used"] else meter["state"]
+        table.add_row(Text(meter["name"]), Text(state), Text("\n".join(said)))
     return table

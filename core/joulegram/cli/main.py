@@ -103,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     report.set_defaults(do=_report)
 
     doctor = verbs.add_parser("doctor", help="what can be measured on this machine, and what cannot")
+    doctor.epilog = "Exit code: 0 where a run would be recorded, 1 where not."
     doctor.set_defaults(do=_doctor)
 
     calibrate = verbs.add_parser("calibrate", help="measure once what this machine's CPUs draw, in two minutes")
@@ -212,14 +213,14 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from joulegram.cli.doctor import examine, print_findings
+    from joulegram.cli.doctor import examine, healthy, print_findings
 
     findings = examine(options.ledger)
     if options.json:
         _print_json(findings)
     else:
         print_findings(findings)
-    return 0
+    return 0 if healthy(findings) else 1
 
 
 def _calibrate(options: argparse.Namespace) -> int:
