@@ -60,7 +60,7 @@ def test_power_and_compute_are_shown_in_the_unit_that_a_person_reads() -> None:
 @pytest.mark.parametrize(
     ("duration_s", "shown"),
     [
-        (0, "0.00 s"), (0.43, "0.43 s"), (12.1, "12.1 s"), (59.94, "59.9 s"), (59.96, "1 min 00 s"),
+        (0, "0.00 s"), (0.0012, "1.20 ms"), (0.0996, "0.10 s"), (0.43, "0.43 s"), (12.1, "12.1 s"), (59.94, "59.9 s"), (59.96, "1 min 00 s"),
         (185, "3 min 05 s"), (3599.6, "1 h 00 min"), (7800, "2 h 10 min"), (48 * 3600, "2 d 0 h"),
         (76 * 3600, "3 d 4 h"),
     ],

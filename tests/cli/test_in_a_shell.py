@@ -295,7 +295,11 @@ def test_the_page_goes_where_it_is_told_and_a_bad_place_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record()
-    assert main(["report", "--html", str(tmp_path / "no" / "such" / "page.html")]) == 2
+    page = tmp_path / "new" / "folder" / "page.html"
+    assert main(["report", "--html", str(page)]) == 0
+    assert page.stat().st_size > 1000
+    capsys.readouterr()
+    assert main(["report", "--html", str(page / "below" / "page.html")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 

@@ -279,6 +279,7 @@ def test_a_resumed_run_names_its_parent_and_carries_its_totals_on(
 
     trainer(second, max_epochs=2).fit(Tiny(), loader(), ckpt_path=saves.last_model_path)
     assert recorded(second).parent == first.run.id
+    assert recorded(second).document()["run"]["lineage"]["energy_j"] == pytest.approx(state["energy_j"])
     own_j = recorded(second).footprint().energy_j.value
     assert second.state_dict()["energy_j"] == pytest.approx(state["energy_j"] + own_j)
 

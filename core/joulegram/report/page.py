@@ -24,7 +24,7 @@ def write_page(document: Document, path: str | Path) -> Path:
 
     Args:
         document: a run document.
-        path: file to write; one that is there is replaced.
+        path: file to write, its folder too; one that is there is replaced.
 
     Returns:
         The path written.
@@ -34,6 +34,7 @@ def write_page(document: Document, path: str | Path) -> Path:
         OSError: the file cannot be written.
     """
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(render_page(document), encoding="utf-8")
     return path
 

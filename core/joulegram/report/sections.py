@@ -307,7 +307,13 @@ def _own_cost(document: Document) -> str:
 def identity(document: Document) -> Html:
     """The run's id, its relations to other runs and its attributes."""
     run = document["run"]
-    relations = {"Id": run["id"], "Continues run": run.get("parent"), "Part of run": run.get("enclosing_run")}
+    before = run.get("lineage")
+    relations = {
+        "Id": run["id"],
+        "Continues run": run.get("parent"),
+        "Before that": before and f"{show_energy(before['energy_j'])}, {show_mass(before['carbon_g'])} CO₂e",
+        "Part of run": run.get("enclosing_run"),
+    }
     rows = [[key, value] for key, value in (relations | dict(run.get("attributes") or {})).items() if value is not None]
     return _section("identity", "This run", _table("Identity and attributes", ("Name", "Value"), rows))
 

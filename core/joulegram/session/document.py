@@ -13,7 +13,7 @@ import numpy as np
 from joulegram.curves.curve import Times
 from joulegram.curves.trace import ChannelTrace, Trace
 from joulegram.pricing import Footprint
-from joulegram.records import PriceBook
+from joulegram.records import Lineage, PriceBook
 from joulegram.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -71,15 +71,23 @@ def run_part(run: RecordedRun) -> dict[str, Any]:
         "hosts": run.hosts,
         "ranks": run.ranks,
         "parent": run.parent,
+        "lineage": lineage_part(run.lineage),
         "enclosing_run": run.enclosing_run,
         "attributes": plain(run.attributes),
         "error": run.error,
     }
 
 
+def lineage_part(lineage: Lineage | None) -> dict[str, Any] | None:
+    """What the runs that this one continues had cost when it went on from them; None for one that begins anew."""
+    if lineage is None:
+        return None
+    return {"energy_j": lineage.energy_j, "carbon_g": lineage.carbon_g, "duration_s": lineage.duration_s}
+
+
 def listed_run(run: RecordedRun) -> dict[str, Any]:
     """What a listing shows of what identifies a run: what its own process knew when it ended."""
-    return {name: value for name, value in run_part(run).items() if name not in ("attributes", "error")}
+    return {name: value for name, value in run_part(run).items() if name not in ("lineage", "attributes", "error")}
 
 
 def live_summary(run: Run) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from joulegram.host.clock import Clock
 from joulegram.ledger.ledger import Ledger, Summary, UnknownRun
 from joulegram.ledger.stored import Recording, StoredRun, write_price
 from joulegram.pricing import Footprint, Pricer
-from joulegram.records import Basis, IntensityPoint, PriceBook, SpanRecord
+from joulegram.records import Basis, IntensityPoint, Lineage, PriceBook, SpanRecord
 from joulegram.session import place
 from joulegram.session.document import describe, listed, listed_run
 from joulegram.units import NS_PER_S
@@ -96,7 +96,12 @@ class RecordedRun:
     @property
     def parent(self) -> str | None:
         """The run that this one continues."""
-        return self.stored.lineage.parent if self.stored.lineage else None
+        return self.lineage.parent if self.lineage else None
+
+    @property
+    def lineage(self) -> Lineage | None:
+        """The run that this one continues, and what that line of runs had cost when it was left."""
+        return self.stored.lineage
 
     @property
     def started_s(self) -> float:
