@@ -43,7 +43,7 @@ def show_flops(flops: float) -> str:
 
 
 def show_duration(duration_s: float) -> str:
-    """Seconds as a person reads them: ``'1.20 ms'``, ``'12.1 s'``, ``'3 min 05 s'``, ``'2 h 10 min'``, ``'3 d 4 h'``."""
+    """Seconds as a person reads them: ``'1.20 ms'``, ``'12.1 s'``, ``'3 min 05 s'``, ``'3 d 4 h'``."""
     if 0 < duration_s < 0.0995:
         return f"{_digits(duration_s * 1e3)} ms"
     if duration_s < 59.95:

@@ -12,11 +12,13 @@ import pytest
 from worlds import Kept, OwnedClock, recorder
 
 from joulegram.config import Settings
+from joulegram.host.cohort import Cohort
 from joulegram.meters import Absent, Denied
 from joulegram.meters.cpu_model import CpuModelMeter
 from joulegram.meters.perf_rapl import OpenEvent, PerfRaplMeter, cpus_of, perf_event_open
 from joulegram.meters.rapl import RaplMeter
 from joulegram.recorder import opening
+from joulegram.recorder.sampler import Sampler
 from joulegram.testing.powercap import PowercapTree
 from joulegram.units import NS_PER_S
 
@@ -263,15 +265,19 @@ def test_a_run_uses_the_best_of_the_three_ways_to_a_cpus_energy(
     kernel.error = OSError(errno.EACCES, "Permission denied") if perf == "denied" else None
     monkeypatch.setattr(PerfRaplMeter, "__init__", lambda self: real(self, root, kernel.open_event))
     classes = {"cpu_model": CpuModelMeter, "perf_rapl": PerfRaplMeter, "rapl": RaplMeter}
-    monkeypatch.setattr(opening.registry, "own_names", lambda group: tuple(classes))
+    monkeypatch.setattr(opening.registry, "names", lambda group: tuple(classes))
     monkeypatch.setattr(opening.registry, "load", lambda group, name: classes[name])
     folder = tmp_path / "nowhere" if powercap == "absent" else tree.root
     said: list[tuple[str, str]] = []
     settings = Settings(meter_options={"rapl": {"root": str(folder)}})
-    opened = opening.open_quick(settings, lambda *note: said.append(note))
-    assert [meter.name for meter in opened] == [used]
-    for meter in opened:
-        meter.meter.close()
+    clock = OwnedClock()
+    sampler = Sampler(settings, clock, Cohort("run-1"), clock.monotonic_ns())
+    for meter in opening.open_quick(settings, lambda *note: said.append(note)):
+        sampler.take(meter)
+    sampler.tick()
+    assert [meter.name for meter in sampler.meters] == [used]
+    sampler.end(clock.monotonic_ns())
+    said += [(note.kind, note.text) for note in sampler.notes]
     told = {text.partition(":")[0] for kind, text in said if kind == "meter"}
     remedies = {"rapl": powercap == "masked", "perf_rapl": perf == "denied" and used != "rapl"}
     assert told == {name for name, is_due in remedies.items() if is_due}

@@ -523,11 +523,15 @@ def test_the_quick_meters_give_way_to_each_other_before_a_run_starts(
         opens = classmethod(lambda cls, settings: meters[name])
         return type(name, (classes[name],), {"instant": True, "open": opens})
 
-    monkeypatch.setattr(opening.registry, "own_names", lambda group: tuple(found[::-1]))
+    monkeypatch.setattr(opening, "QUICK", tuple(found[::-1]))
     monkeypatch.setattr(opening.registry, "load", lambda group, name: quick(name))
     opened = opening.open_quick(Settings(), lambda *note: None)
     assert [meter.name for meter in opened] == [used]
     assert sorted(name for name, meter in meters.items() if meter.closed) == sorted(set(found) - {used})
+
+
+def test_the_quick_meters_may_be_read_in_the_callers_thread() -> None:
+    assert all(opening.registry.load(opening.registry.METERS, name).instant for name in opening.QUICK)
 
 
 def test_an_unknown_meter_is_told_once_and_the_quick_ones_are_not_tried_twice(caplog: pytest.LogCaptureFixture) -> None:

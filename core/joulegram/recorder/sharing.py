@@ -14,8 +14,9 @@ from joulegram.host.processes import NodeTimes, ProcessTree, affinity, cgroup_qu
 from joulegram.units import NS_PER_S
 
 PERIOD_NS = int(SHARE_PERIOD_S * NS_PER_S)
-BUDGET = 0.001
-"""Part of one core that looking at the process tree may use; on a node with thousands of processes it looks rarely."""
+BUDGET = 0.0009
+"""Part of one core that looking at the process tree may use, a thousandth with what is not seen of it here; on a node
+with thousands of processes it looks rarely."""
 
 EPSILON_CORE_S = 0.02
 
