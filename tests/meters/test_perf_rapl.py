@@ -269,6 +269,7 @@ def test_a_run_uses_the_best_of_the_three_ways_to_a_cpus_energy(
     monkeypatch.setattr(opening.registry, "load", lambda group, name: classes[name])
     folder = tmp_path / "nowhere" if powercap == "absent" else tree.root
     said: list[tuple[str, str]] = []
+    monkeypatch.setattr(opening, "QUICK", ("cpu_model", "rapl"))
     settings = Settings(meter_options={"rapl": {"root": str(folder)}})
     clock = OwnedClock()
     sampler = Sampler(settings, clock, Cohort("run-1"), clock.monotonic_ns())

@@ -18,6 +18,10 @@ class Absent(Exception):
     """The source is not on this machine; the message says what was looked for."""
 
 
+class Unneeded(Absent):
+    """Nothing that a run is short of: a source that nobody asked for, or of devices that this machine does not have."""
+
+
 class Denied(Exception):
     """The source is there but this user may not read it; the message names the exact remedy."""
 

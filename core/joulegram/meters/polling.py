@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from joulegram.config import ConfigError
 from joulegram.extras import MissingExtra
-from joulegram.meters import Absent, Denied, Meter
+from joulegram.meters import Denied, Meter, Unneeded
 from joulegram.meters.options import Options
 from joulegram.meters.tally import UNITS, Tally, joules_in, tally
 from joulegram.notices import warn
@@ -310,7 +310,7 @@ class Remote:
         """
         url = options.text("url")
         if not url:
-            raise Absent(f"no address is configured (meter option {options.meter}.url)")
+            raise Unneeded(f"no address is configured (meter option {options.meter}.url)")
         if not url.startswith(("http://", "https://")):
             raise options.wrong("url", "an address that begins with http:// or https:// is needed")
         unit = options.choice("unit", UNITS)

@@ -16,7 +16,7 @@ from typing import Any
 
 from joulegram.config import Settings
 from joulegram.extras import MissingExtra
-from joulegram.meters import Absent, Denied, Meter
+from joulegram.meters import Absent, Denied, Meter, Unneeded
 from joulegram.meters.rapl import ACCURACY, CEILING_W, POWERCAP, REFRESH_S, UJ_PER_J, Zone, zones
 from joulegram.records import Channel
 
@@ -49,7 +49,7 @@ class PyRaplMeter(Meter):
             MissingExtra: pyRAPL is not installed.
         """
         if "pyrapl" not in (settings.meters or ()):
-            raise Absent("used only where it is named in meters; the meter rapl counts the same")
+            raise Unneeded("used only where it is named in meters; the meter rapl counts the same")
         with _root_logger_untouched():
             try:
                 pyrapl: Any = import_module("pyRAPL")

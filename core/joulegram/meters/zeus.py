@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from joulegram.config import Settings
-from joulegram.meters import Absent, Meter
+from joulegram.meters import Absent, Meter, Unneeded
 from joulegram.meters.tally import Counted, Integrated, Tally, number
 from joulegram.records import Channel
 
@@ -85,7 +85,7 @@ class ZeusMeter(Meter):
         """
         del settings
         if not _has_devices():
-            raise Absent("no AMD GPU, Apple chip or Jetson")
+            raise Unneeded("no AMD GPU, Apple chip or Jetson")
         try:
             import zeus.device.gpu
             import zeus.device.soc  # noqa: F401 - the functions below take what they need

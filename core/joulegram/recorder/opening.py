@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from joulegram import registry
 from joulegram.config import ConfigError, Settings
 from joulegram.extras import MissingExtra
-from joulegram.meters import Absent, Denied, Meter, kinds_counted
+from joulegram.meters import Absent, Denied, Meter, Unneeded, kinds_counted
 
 Say = Callable[[str, str], None]
 """Keeps a note: its kind, its text."""
 
 
-QUICK = ("cpu_model", "rapl")
+QUICK = ("cpu_model", "dram_model", "rapl")
 """Those of joulegram's own meters that a run starts with. By name: to load all and ask them takes its first 30 ms."""
 
 
@@ -59,6 +59,9 @@ def open_meter(name: str, meter_class: type[Meter], settings: Settings, say: Say
     """Opens one meter; None, with a note that says why, where it cannot be."""
     try:
         return meter_class.open(settings)
+    except Unneeded as error:
+        if settings.meters is not None:
+            say("meter", f"{name}: {error}")
     except Absent as error:
         say("absent", f"{name}: {error}")
     except (Denied, ConfigError, MissingExtra) as error:  # each names its remedy
