@@ -27,7 +27,8 @@ def test_a_trace_repeats_its_steps_for_ever(steps: list[tuple[float, float]], ti
     period_s, round_j = sum(s for s, _ in steps), sum(s * w for s, w in steps)
     assert trace.energy_j(0) == 0
     assert trace.energy_j(time_s + period_s) - trace.energy_j(time_s) == pytest.approx(round_j, abs=1e-6)
-    assert trace.energy_j(time_s) <= trace.energy_j(time_s + 0.5) <= trace.energy_j(time_s) + 0.5 * trace.peak_w + 1e-6
+    later_j = trace.energy_j(time_s + 0.5) - trace.energy_j(time_s)
+    assert -1e-9 <= later_j <= 0.5 * trace.peak_w + 1e-6  # as far as sums of a hundred rounds are exact
 
 
 def test_a_trace_is_exact_within_and_across_its_steps() -> None:
