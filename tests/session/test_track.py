@@ -321,3 +321,16 @@ def test_a_run_id_from_outside_cannot_leave_the_ledger(monkeypatch: pytest.Monke
     assert not (tmp_path.parent / "escaped").exists()
     assert not (tmp_path / "escaped").exists()
     assert len(joulegram.open_ledger().summaries()) == 1
+
+
+def test_power_is_not_shown_over_less_than_its_meter_resolves() -> None:
+    with joulegram.track("edges") as run:
+        for index in range(20):
+            with run.span("epoch", index=index):
+                work()
+    document = joulegram.open_ledger().run(run.id).document()
+    for power in document["power"]:
+        steps_s = [after - before for before, after in pairwise(power["time_s"])]
+        assert len(steps_s) == 1 or min(steps_s) >= 0.05
+        joules = sum(watts * seconds for watts, seconds in zip(power["node_power_w"], steps_s, strict=True))
+        assert joules == pytest.approx(document["footprint"]["node_energy_j"]["value"], rel=0.05, abs=0.05)

@@ -24,6 +24,7 @@ from joulegram.config import Settings
 from joulegram.meters import Meter
 from joulegram.meters.cuda_visible import Gpu
 from joulegram.meters.nvml_library import Handle, answer, chosen, field, load_nvml, start, survey, unknown
+from joulegram.meters.tally import Integrated
 from joulegram.records import Channel
 from joulegram.units import NS_PER_S
 
@@ -43,7 +44,7 @@ COUNTER_REFRESH_S = 0.1
 AVERAGING_S = 1.0
 HEADROOM = 1.2
 """Power may pass the enforced limit for less than a second."""
-HOLE_NS = NS_PER_S
+HOLE_S = 1.0
 """What happened between two power readings this far apart is not known."""
 RETRY_NS = 5 * NS_PER_S
 
@@ -203,28 +204,20 @@ class _Counter:
 
 
 class _Integral:
-    """Power readings added up by the trapezoidal rule, for want of a counter.
-
-    Nobody kept the energy of a hole between two readings. So the sum begins again after one, lower than ever before:
-    it is seen to fall, as a counter that has lost its sum is.
-    """
+    """Power readings summed up, for want of a counter."""
 
     def __init__(self, power_w: Callable[[Handle], float], now_ns: Callable[[], int]) -> None:
         self._power_w, self._now_ns = power_w, now_ns
-        self._energy_j = self._floor_j = 0.0
-        self._last: tuple[int, float] | None = None
+        self._sum = Integrated(1.0, HOLE_S)
 
     def read_j(self, handle: Handle) -> float:
-        """Joules since the first reading, or less after a hole."""
-        before, self._last = self._last, None  # a reading that fails leaves a hole
-        power_w, now_ns = self._power_w(handle), self._now_ns()
-        self._last = now_ns, power_w
-        if before is None or now_ns - before[0] > HOLE_NS:
-            self._floor_j -= 1.0
-            self._energy_j = self._floor_j
-        else:
-            self._energy_j += (before[1] + power_w) / 2 * (now_ns - before[0]) / NS_PER_S
-        return self._energy_j
+        """Joules since the first reading, or less after a hole, whose energy nobody kept."""
+        power_w = nan
+        try:
+            power_w = self._power_w(handle)
+        finally:  # a reading that fails leaves a hole
+            joules = self._sum.take(self._now_ns(), power_w)
+        return joules
 
 
 def _metered(nvml: Any, gpu: Gpu, now_ns: Callable[[], int]) -> tuple[_Source, Channel]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from joulegram.config import Settings
-from joulegram.meters import Absent, Denied, Meter
+from joulegram.meters import Absent, Denied, Meter, Unneeded
 from joulegram.meters.rapl import ACCURACY, CEILING_W, REFRESH_S, RaplMeter
 from joulegram.records import Channel
 
@@ -87,7 +87,7 @@ class PerfRaplMeter(Meter):
     def open(cls, settings: Settings) -> PerfRaplMeter:
         """The packages of this machine, unless powercap shows them and no choice of meters was made."""
         if settings.meters is None and _powercap_works(settings):
-            raise Absent("not needed: powercap shows the same counters")
+            raise Unneeded("powercap shows the same counters")
         return cls()
 
     def read(self) -> Iterable[float]:

@@ -23,7 +23,6 @@ class Refreshes:
 
     Attributes:
         slack_ns: how far a moment that `moment` gave may lie from the refresh (ns).
-        period_ns: the mean time between refreshes so far (ns); None before the second.
     """
 
     __slots__ = ("_changed_ns", "_changes", "_first_ns", "_lag_ns", "_last_ns", "_same_ns", "_value", "slack_ns")
@@ -36,7 +35,8 @@ class Refreshes:
         self._changes = self._first_ns = self._changed_ns = 0
 
     @property
-    def period_ns(self) -> int | None:  # noqa: D102 - described with the class
+    def period_ns(self) -> int | None:
+        """The mean time between refreshes so far (ns); None before the second."""
         return (self._changed_ns - self._first_ns) // (self._changes - 1) if self._changes > 1 else None
 
     def moment(self, time_ns: int, value: float) -> int | None:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 POWER_POINTS = 1_000
-SHORTEST_S = 0.05
 """Most steps of a power trace: as many as a page can show."""
+SHORTEST_S = 0.05
+"""Shortest step of a power trace: over less than that a quotient of joules and seconds is noise."""
 
 
 def iso_utc(wall_s: float) -> str:
@@ -157,8 +158,8 @@ def power_part(channel: ChannelTrace, trace: Trace) -> dict[str, Any]:
     A curve of many knots is thinned to what a page can show, and to steps that its counter resolves: over less than a
     refresh the quotient is noise. Energy over each shown step stays exact.
     """
-    times = np.unique(np.concatenate([channel.node.times_ns, channel.run.times_ns]))
-    times = times[(times >= trace.start_ns) & (times <= trace.end_ns)]
+    times = np.concatenate([channel.node.times_ns, channel.run.times_ns])
+    times = np.unique(np.clip(times, trace.start_ns, trace.end_ns))  # the last sample is after the run's end
     times = _apart(times, max(SHORTEST_S, channel.channel.resolution_s))
     if len(times) > POWER_POINTS:
         times = times[np.unique(np.linspace(0, len(times) - 1, POWER_POINTS).astype(int))]
@@ -172,14 +173,15 @@ def power_part(channel: ChannelTrace, trace: Trace) -> dict[str, Any]:
 
 
 def _apart(times: Times, least_s: float) -> Times:
-    """Times that lie at least so far apart, as many of these as there are; the last among them."""
-    kept: list[int] = []
-    for time_ns in times.tolist():
-        if not kept or time_ns - kept[-1] >= least_s * NS_PER_S:
+    """Times that lie at least so far apart, the first and the last among them however near these two are."""
+    if len(times) < 2:
+        return times
+    first, *between, last = times.tolist()
+    kept = [first]
+    for time_ns in between:
+        if min(time_ns - kept[-1], last - time_ns) >= least_s * NS_PER_S:
             kept.append(time_ns)
-    if kept and kept[-1] != times[-1]:
-        kept[-1 if len(kept) > 1 else len(kept) :] = [int(times[-1])]
-    return np.array(kept, np.int64)
+    return np.array([*kept, last], np.int64)
 
 
 def _ratios(energies_j: Iterable[float], lengths_s: Iterable[float]) -> list[float]:
