@@ -1,0 +1,83 @@
+"""FLOPs: one file per way of counting, found through the entry point group ``joulegram.flops``.
+
+The convention is that of the field: a multiply-add is two floating-point operations, and what counts are matrix
+products, convolutions, attention and recurrent layers. Elementwise operations, normalisation, softmax, look-ups and
+optimizers count nothing. What is recomputed (activation checkpointing) counts again: it is work that was done.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class Uncountable(Exception):
+    """A step that cannot be counted in this way; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What one step computes.
+
+    Args:
+        flops: floating-point operations.
+        how: in words, how they were counted.
+        unknown: operations that have no formula, with how often they were called; `flops` is then a lower bound.
+        dtype: what most of the operations compute in (``float32``, ``bfloat16``, …); None for none.
+        device: what they ran on, by its product name where it has one (``NVIDIA H100 80GB HBM3``), else its kind
+            (``cpu``); None for none.
+        overhead_s: time that counting itself took (s).
+    """
+
+    flops: int
+    how: str
+    unknown: Mapping[str, int] = field(default_factory=dict)
+    dtype: str | None = None
+    device: str | None = None
+    overhead_s: float = 0.0
+
+
+class Tally(ABC):
+    """A count under way."""
+
+    @property
+    @abstractmethod
+    def flops(self) -> int:
+        """Operations so far."""
+
+    @abstractmethod
+    def count(self) -> Count:
+        """All that was counted, once it is over."""
+
+
+class FlopCounter(ABC):
+    """One way of counting. Made once for each run; loads its framework only when it counts."""
+
+    @abstractmethod
+    def obstacle(self, modules: Sequence[Any]) -> str | None:
+        """Why a step through these modules cannot be counted while it runs; None where it can.
+
+        It can where the same operations run, with the same results, as without counting.
+        """
+
+    @abstractmethod
+    def counting(self) -> AbstractContextManager[Tally]:
+        """Counts what runs inside of it, the backward pass included.
+
+        Raises:
+            Uncountable: this way of counting does not work on what runs.
+        """
+
+    @abstractmethod
+    def count(self, step: Callable[..., Any], *args: Any, **kwargs: Any) -> Count:
+        """Counts a step without running it, on values that have shapes and types but no content.
+
+        What the step is given, the modules that it is bound to or that it closes over, and the state of every
+        generator of random numbers are as before.
+
+        Raises:
+            Uncountable: the step depends on what its values are, or on what has no such stand-in.
+        """
