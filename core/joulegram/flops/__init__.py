@@ -8,7 +8,7 @@ optimizers count nothing. What is recomputed (activation checkpointing) counts a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +24,7 @@ class Count:
 
     Args:
         flops: floating-point operations.
+        backward: those of them in the backward pass, where that is known.
         how: in words, how they were counted.
         unknown: operations that have no formula, with how often they were called; `flops` is then a lower bound.
         dtype: what most of the operations compute in (``float32``, ``bfloat16``, …); None for none.
@@ -34,6 +35,7 @@ class Count:
 
     flops: int
     how: str
+    backward: int = 0
     unknown: Mapping[str, int] = field(default_factory=dict)
     dtype: str | None = None
     device: str | None = None
@@ -56,11 +58,20 @@ class Tally(ABC):
 class FlopCounter(ABC):
     """One way of counting. Made once for each run; loads its framework only when it counts."""
 
-    @abstractmethod
-    def obstacle(self, modules: Sequence[Any]) -> str | None:
-        """Why a step through these modules cannot be counted while it runs; None where it can.
+    def context(self, step: Callable[..., Any]) -> Hashable:
+        """What decides, besides its inputs, what a step computes: training or not, gradients, precision, frozen layers.
 
-        It can where the same operations run, with the same results, as without counting.
+        Asked when a loop begins, and for each call of a step that no loop is known of.
+        """
+        del step
+        return None
+
+    @abstractmethod
+    def obstacle(self, step: Callable[..., Any]) -> str | None:
+        """Why a step cannot be counted while it runs; None where it can.
+
+        It can where the same operations run, with the same results, as without counting. The modules that take part are
+        what the step is bound to, what it closes over and, for a module, itself.
         """
 
     @abstractmethod
