@@ -45,6 +45,7 @@ class Settings:
         pue: facility energy over IT energy: a number, ``datacenter`` for the survey's mean, None for unknown.
         intensity: name of the feed that knows the grid's carbon intensity.
         basis: ``lifecycle`` or ``direct``: which of a grid's emissions `carbon_g` counts.
+        flops: how steps are counted: ``auto`` by their framework's counter, ``off`` not at all, or a counter's name.
         meters: names of the meters to open; None for all that are found.
         idle_w: the machine's CPU power with nothing running (W), once known.
         max_w: the machine's CPU power under full load (W), once known.
@@ -60,12 +61,14 @@ class Settings:
     pue: float | str | None = None
     intensity: str = "annual"
     basis: Basis = "lifecycle"
+    flops: str = "auto"
     meters: tuple[str, ...] | None = None
     idle_w: float | None = None
     max_w: float | None = None
     feeds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     meter_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     ip_lookup: bool = False
+    peaks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 _NAMES = tuple(entry.name for entry in fields(Settings))
@@ -315,10 +318,19 @@ def _feed(value: Any) -> str:
     return _plugin(registry.FEEDS, _text(value))
 
 
+def _flops(value: Any) -> str:
+    if value in ("auto", "off"):
+        return str(value)
+    if value is False:  # `off` without quotes, in some formats
+        return "off"
+    return _plugin(registry.FLOPS, _text(value))
+
+
 _READERS: dict[str, Any] = {
     "intensity": _feed,
     "pue": _pue,
     "basis": _basis,
+    "flops": _flops,
     "meters": _meters,
     "idle_w": _watts,
     "max_w": _watts,

@@ -13,11 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from joulegram import compute
+from joulegram.compute import Efficiency
 from joulegram.curves.curve import Curve, Steps, merge, price, weigh
 from joulegram.curves.parts import disjoint, wholes
 from joulegram.curves.phases import OTHER
 from joulegram.curves.sharing import RULE, SHARE_PERIOD_S
 from joulegram.curves.trace import ChannelTrace, Trace, counted, in_phase, seconds
+from joulegram.flops.peaks import peak
 from joulegram.quantities import Method, Quantity, total, weakest
 from joulegram.records import Accounting, Basis, IntensityKind, IntensityPoint, PriceBook, Pue, Signal
 from joulegram.units import J_PER_KWH, NS_PER_S
@@ -34,7 +37,7 @@ _METHOD_OF_KIND: dict[IntensityKind, Method] = {
 
 _Key = tuple[Signal, Basis, Accounting]
 
-NO_FLOPS = Quantity.absent("no FLOP counter is installed")
+NOT_COUNTING = Quantity(0.0, 0.0, 0.0, "measured", "no step was being counted")
 
 
 def pue_of(setting: float | str | None) -> Pue:
@@ -74,10 +77,11 @@ class ChannelFigure:
 
 @dataclass(frozen=True, slots=True)
 class PhaseFigure:
-    """What one phase of the loop cost: time (s), this run's share (J), grams."""
+    """What one phase of the loop cost: time (s), FLOPs, this run's share (J), grams."""
 
     name: str
     duration_s: float
+    flops: Quantity
     energy_j: Quantity
     carbon_g: Quantity
 
@@ -86,6 +90,7 @@ class PhaseFigure:
         return {
             "name": self.name,
             "duration_s": self.duration_s,
+            "flops": self.flops.to_json(),
             "energy_j": self.energy_j.to_json(),
             "carbon_g": self.carbon_g.to_json(),
         }
@@ -117,6 +122,8 @@ class Footprint:
         facility_energy_j: this run's share × PUE (J).
         carbon_g: facility energy × average, location-based intensity on the run's chosen basis (gCO2e).
         carbon: every signal, basis and accounting apart.
+        overhead_j: this run's energy while steps were being counted (J), which is in none of the figures above.
+        efficiency: what follows from compute, energy, carbon and time together.
         duration_s: monotonic time (s).
         coverage: share of the time that samples covered, of the channel with the least.
         settled: every counter has moved past the span's end.
@@ -130,6 +137,8 @@ class Footprint:
     facility_energy_j: Quantity
     carbon_g: Quantity
     carbon: tuple[CarbonFigure, ...]
+    overhead_j: Quantity
+    efficiency: Efficiency
     duration_s: float
     coverage: float
     settled: bool
@@ -145,6 +154,8 @@ class Footprint:
             "facility_energy_j": self.facility_energy_j.to_json(),
             "carbon_g": self.carbon_g.to_json(),
             "carbon": [figure.to_json() for figure in self.carbon],
+            "overhead_j": self.overhead_j.to_json(),
+            "efficiency": self.efficiency.to_json(),
             "duration_s": self.duration_s,
             "coverage": self.coverage,
             "settled": self.settled,
@@ -156,43 +167,54 @@ class Footprint:
 def nothing(how: str) -> Footprint:
     """The footprint of what was not recorded, with the reason."""
     absent = Quantity.absent(how)
-    return Footprint(NO_FLOPS, absent, absent, absent, absent, (), 0.0, 0.0, False)
+    return Footprint(absent, absent, absent, absent, absent, (), absent, Efficiency(*[absent] * 5), 0.0, 0.0, False)
 
 
 class Pricer:
     """Footprints of spans of one trace under one price book.
 
+    What was used while steps were being counted is kept apart from all figures but its own: it is joulegram's doing.
+
     Args:
         trace: what was recorded, on one clock; times below are monotonic nanoseconds of that clock.
         book: PUE, intensity and basis.
+        peaks: the user's own peak rates (FLOP/s) by device and data type.
     """
 
-    def __init__(self, trace: Trace, book: PriceBook) -> None:
+    def __init__(self, trace: Trace, book: PriceBook, peaks: Mapping[str, Mapping[str, float]] | None = None) -> None:
         self.trace = trace
         self.book = book
+        self._peaks = peaks or {}
 
     def footprint(self, start_ns: int, end_ns: int) -> Footprint:
         """What a span cost."""
         figures = {
-            name: replace(_channel_figure(channel, self._counted[name], start_ns, end_ns), inside=self._inside[name])
+            name: replace(
+                _channel_figure(channel, self._counted[name], self._apart_j(name, start_ns, end_ns), start_ns, end_ns),
+                inside=self._inside[name],
+            )
             for name, channel in self.trace.channels.items()
         }
         added = {figure.id: figure for figure in self._added(figures, start_ns, end_ns)}
         energy = total(((name, f.energy_j) for name, f in added.items()), "no meter found a channel to count")
         carbon = tuple(self._carbon(tariff, energy, start_ns, end_ns) for tariff in self._tariffs.values())
+        flops = compute.flops(self.trace, start_ns, end_ns)
+        grams, phases = self._chosen(carbon, start_ns, end_ns), self._phases(added, start_ns, end_ns)
         return Footprint(
-            flops=NO_FLOPS,
+            flops=flops,
             energy_j=energy,
             node_energy_j=total(
                 ((name, f.node_energy_j) for name, f in added.items()), "no meter found a channel to count"
             ),
             facility_energy_j=_times_pue(energy, self.book.pue),
-            carbon_g=self._chosen(carbon, start_ns, end_ns),
+            carbon_g=grams,
             carbon=carbon,
+            overhead_j=self._overhead(start_ns, end_ns),
+            efficiency=self._efficiency(flops, energy, grams, phases, start_ns, end_ns),
             duration_s=seconds(start_ns, end_ns),
             coverage=self._coverage(start_ns, end_ns),
             settled=self._settled(end_ns),
-            phases=self._phases(added, start_ns, end_ns),
+            phases=phases,
             channels=tuple(figures.values()),
         )
 
@@ -213,21 +235,72 @@ class Pricer:
 
     @cached_property
     def _counted(self) -> dict[str, Curve]:
-        return {name: counted(channel) for name, channel in self.trace.channels.items()}
+        return {name: self._charged(counted(channel)) for name, channel in self.trace.channels.items()}
 
     @cached_property
     def _counted_once(self) -> dict[str, Curve]:
         return {
-            name: self._counted[name] if part is self.trace.channels[name] else counted(part)
+            name: self._counted[name] if part is self.trace.channels[name] else self._charged(counted(part))
             for name, part in self._parts.items()
         }
+
+    @cached_property
+    def _counting(self) -> Steps | None:
+        return compute.counting_time(self.trace)
+
+    def _charged(self, joules: Curve) -> Curve:
+        """A curve without what it rose by while steps were being counted."""
+        if self._counting is None:
+            return joules
+        return weigh(joules, Steps(self._counting.edges_ns, 1 - self._counting.values))
+
+    @cached_property
+    def _apart(self) -> dict[str, Curve]:
+        """What each channel, no joule in two of them, used while steps were being counted."""
+        if self._counting is None:
+            return {}
+        return {name: weigh(counted(part), self._counting) for name, part in self._parts.items()}
+
+    def _apart_j(self, name: str, start_ns: int, end_ns: int) -> float:
+        return _over(self._apart.get(name, Curve()), start_ns, end_ns)
+
+    def _overhead(self, start_ns: int, end_ns: int) -> Quantity:
+        joules = sum(self._apart_j(name, start_ns, end_ns) for name in self._apart)
+        if joules <= 0:
+            return NOT_COUNTING
+        return Quantity(joules, 0.0, None, "modelled", "energy at the time of counting, for as long as it took")
 
     def _added(self, figures: Mapping[str, ChannelFigure], start_ns: int, end_ns: int) -> Iterator[ChannelFigure]:
         for name, part in self._parts.items():
             if part is self.trace.channels[name]:
                 yield figures[name]
             elif self._inside[name] is None or _seconds_in(part.asked_s, start_ns, end_ns) > 0:
-                yield _channel_figure(part, self._counted_once[name], start_ns, end_ns)
+                apart_j = self._apart_j(name, start_ns, end_ns)
+                yield _channel_figure(part, self._counted_once[name], apart_j, start_ns, end_ns)
+
+    # -- compute --------------------------------------------------------------------------------------------------
+
+    def _efficiency(
+        self,
+        flops: Quantity,
+        energy: Quantity,
+        grams: Quantity,
+        phases: Mapping[str, PhaseFigure],
+        start_ns: int,
+        end_ns: int,
+    ) -> Efficiency:
+        counting_s = 0.0 if self._counting is None else self._counting.seconds_above(start_ns, end_ns)
+        busy_s = compute.exactly(seconds(start_ns, end_ns) - counting_s, "a span without a length")
+        per_s = compute.ratio(flops, busy_s, "FLOPs over the time")
+        idle = [(name, phase.energy_j) for name, phase in phases.items() if not phase.flops.value]
+        no_phases = Quantity.absent(flops.how if flops.value is None else "the loop told of no phases")
+        return Efficiency(
+            flop_per_s=per_s,
+            flop_per_j=compute.ratio(flops, energy, "FLOPs over this run's IT energy"),
+            carbon_g_per_pflop=compute.ratio(grams, flops, "grams over FLOPs", compute.PFLOP),
+            mfu=compute.utilisation(per_s, self.trace, lambda device, dtype: peak(device, dtype, self._peaks)),
+            outside_j=total(idle) if flops.value and idle else no_phases,
+        )
 
     # -- carbon ---------------------------------------------------------------------------------------------------
 
@@ -263,7 +336,7 @@ class Pricer:
         names = sorted({phase for channel in channels for phase in channel.phases})
         if names and OTHER not in names:
             names.append(OTHER)
-        return {name: merge([in_phase(channel, name) for channel in channels]) for name in names}
+        return {name: self._charged(merge([in_phase(channel, name) for channel in channels])) for name in names}
 
     def _carbon(self, tariff: _Tariff, energy: Quantity, start_ns: int, end_ns: int) -> CarbonFigure:
         grams = tariff.grams(tariff.curves, energy, self.book.pue, start_ns, end_ns)
@@ -312,7 +385,9 @@ class Pricer:
                 for name, span in added.items()
             ]
             joules = total(parts, "no meter found a channel to count")
-            figures.append(PhaseFigure(phase, duration_s, joules, self._phase_carbon(curve, joules, start_ns, end_ns)))
+            flops = compute.flops(self.trace, start_ns, end_ns, phase)
+            grams = self._phase_carbon(curve, joules, start_ns, end_ns)
+            figures.append(PhaseFigure(phase, duration_s, flops, joules, grams))
         return {figure.name: figure for figure in sorted(figures, key=lambda f: -f.duration_s)}
 
     def _phase_of(
@@ -339,7 +414,8 @@ class Pricer:
         energy = span.energy_j
         if energy.value is None:
             return energy
-        value, refresh_s = _over(in_phase(self._parts[span.id], phase), start_ns, end_ns), self._refresh_s(span)
+        joules = self._charged(in_phase(self._parts[span.id], phase))
+        value, refresh_s = _over(joules, start_ns, end_ns), self._refresh_s(span)
         if duration_s / visits < 2 * refresh_s:
             high = None if energy.high is None else max(value, energy.high)
             how = "time-proportional within counter intervals"
@@ -459,8 +535,16 @@ def _range(values: list[float]) -> str:
     return f"{least:g}" if least == greatest else f"{least:g} to {greatest:g}"
 
 
-def _channel_figure(trace: ChannelTrace, run_j: Curve, start_ns: int, end_ns: int) -> ChannelFigure:
-    """One channel's share and whole, with bounds from timing (its curve's knots) and gain (its device's accuracy)."""
+def _channel_figure(trace: ChannelTrace, run_j: Curve, apart_j: float, start_ns: int, end_ns: int) -> ChannelFigure:
+    """One channel's share and whole, with bounds from timing (its curve's knots) and gain (its device's accuracy).
+
+    Args:
+        trace: the channel.
+        run_j: this run's joules, without those used while steps were being counted.
+        apart_j: those (J).
+        start_ns: of the span (ns).
+        end_ns: its end (ns).
+    """
     channel = trace.channel
     if not len(trace.node):
         absent = Quantity.absent("no sample yet")
@@ -475,7 +559,7 @@ def _channel_figure(trace: ChannelTrace, run_j: Curve, start_ns: int, end_ns: in
     node = _bounded(node_j, trace.node, trace, start_ns, end_ns, hidden_j, asked_s, missing, channel.how)
     how = f"{channel.how}; {RULE}" if channel.share == "cpu" else channel.how
     value = _over(run_j, start_ns, end_ns)
-    run = _bounded(value, trace.run, trace, start_ns, end_ns, hidden_j, asked_s, missing, how)
+    run = _bounded(value, trace.run, trace, start_ns, end_ns, hidden_j, asked_s, missing, how, apart_j)
     return ChannelFigure(trace.id, channel.kind, channel.method, _within_node(run, node, trace), node)
 
 
@@ -489,6 +573,7 @@ def _bounded(
     asked_s: float,
     missing: tuple[str, ...],
     how: str,
+    apart_j: float = 0.0,
 ) -> Quantity:
     channel = trace.channel
     least, most = sampled.bounds([start_ns], [end_ns], channel.slack_ns)
@@ -498,7 +583,9 @@ def _bounded(
         if channel.max_w is not None:
             high = min(high, channel.max_w * asked_s)
         high = max(high, value)
-    return Quantity(value, min(float(least[0]) * channel.gain_low, value), high, channel.method, how, missing)
+    return Quantity(
+        value, min(max(0.0, float(least[0]) - apart_j) * channel.gain_low, value), high, channel.method, how, missing
+    )
 
 
 def _within_node(run: Quantity, node: Quantity, trace: ChannelTrace) -> Quantity:

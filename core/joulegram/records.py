@@ -25,6 +25,12 @@ FORMAT_VERSION = 1
 PARTS: Mapping[str, frozenset[str]] = {"soc": frozenset({"gpu", "cpu", "dram", "npu"})}
 """Kinds whose energy a channel of another kind, on the same host, holds already; a ``node`` holds every other."""
 
+# Names of tallies. FLOPs are tallied by phase, ``flops PHASE``; what is less sure of them, apart: how far those of
+# steps that were scaled from a like one may be off, steps not counted, steps with operations of no formula.
+FLOPS_IN = "flops "
+FLOPS_LESS, FLOPS_MORE = "flops_less", "flops_more"
+STEPS_UNCOUNTED, STEPS_OPAQUE = "steps_uncounted", "steps_opaque"
+
 R = TypeVar("R", bound="Record")
 
 
@@ -174,8 +180,8 @@ class Knots(Record):
 
     Args:
         curves: curve name → (times in ns after `base_ns`, values). Curve names are ``node CHANNEL`` and
-            ``run CHANNEL`` (J), ``phase PHASE CHANNEL`` (J), ``phase_s PHASE`` (s), ``busy_s``, ``own_s`` and
-            ``reserved_s`` (core-seconds).
+            ``run CHANNEL`` (J), ``phase PHASE CHANNEL`` (J), ``phase_s PHASE`` (s), ``tally NAME`` (what the loop adds
+            up: ``flops PHASE``, …), ``busy_s``, ``own_s`` and ``reserved_s`` (core-seconds).
         tips: curve name → (time, value) of the last sample taken; superseded by later lines.
         until_ns: how far (ns after `base_ns`) every curve that this line does not name, and that has a tip, has gone on
             along the straight from its last knot through its last tip, within the ε of its compression.
@@ -287,6 +293,35 @@ class PriceBook(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class StepCount(Record):
+    """What one kind of step computes, counted once; or why it could not be counted.
+
+    Args:
+        stage: what the step belongs to (``fit``, ``validate``, the name of a function).
+        inputs: shapes and types of what it was given, in words.
+        flops: floating-point operations of one step; None where they could not be counted.
+        how: in words, how they were counted, or why they were not.
+        unknown: operations that have no formula, with how often one step calls them: `flops` is then a lower bound.
+        dtype: what most of the operations compute in; None for none.
+        device: what they run on; None for none.
+        end_ns: when the counting was over (monotonic ns).
+        overhead_s: time (s), up to then, that counting itself took.
+    """
+
+    tag: ClassVar[str] = "step"
+
+    stage: str
+    inputs: str
+    flops: int | None
+    how: str
+    unknown: Mapping[str, int] = field(default_factory=dict)
+    dtype: str | None = None
+    device: str | None = None
+    end_ns: int = 0
+    overhead_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Lineage(Record):
     """What this run continues: the run before it and what that line of runs had cost when it was left."""
 
@@ -336,7 +371,7 @@ class End(Record):
 
 
 _RECORDS: tuple[type[Record], ...] = (
-    Header, Channel, Anchor, Knots, Gap, SpanRecord, PriceBook, Lineage, Note, Heartbeat, End,
+    Header, Channel, Anchor, Knots, Gap, SpanRecord, PriceBook, StepCount, Lineage, Note, Heartbeat, End,
 )  # fmt: skip
 _BY_TAG = {record.tag: record for record in _RECORDS}
 _NESTED: dict[str, type[Record]] = {"anchor": Anchor, "pue": Pue}

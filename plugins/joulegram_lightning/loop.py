@@ -69,6 +69,8 @@ class Loop:
         self._fence = fence or Fence(no_mark)
         self._spans: dict[str, joulegram.Span] = {}
         self._phase_before_save = "other"
+        self._steps: dict[str, Any] = {}
+        self._step: Any = None
         self._is_first_lap = True
 
     @property
@@ -104,6 +106,31 @@ class Loop:
         if span is not None:
             self._fence.when_reached(span.close)
 
+    def begin_loop(self, stage: str, step: Callable[..., Any]) -> None:
+        """A loop over batches begins, again or for the first time: its steps are counted."""
+        if self.run is not None:
+            if stage not in self._steps:
+                self._steps[stage] = self.run.steps(stage, step)
+            self._steps[stage].restart()
+
+    def begin_step(self, stage: str, *inputs: Any) -> None:
+        """A batch is about to be used."""
+        self._step = self._steps.get(stage)
+        if self._step is not None:
+            self._step.begin(*inputs)
+
+    def end_step(self) -> None:
+        """It has been."""
+        if self._step is not None:
+            self._step.end()
+            self._step = None
+
+    def cancel_step(self) -> None:
+        """It will not be used to its end."""
+        if self._step is not None:
+            self._step.cancel()
+            self._step = None
+
     def begin_save(self) -> None:
         """A checkpoint is about to be written."""
         self._fence.poll()
@@ -131,6 +158,7 @@ class Loop:
 
     def end(self, status: Any, error: BaseException | str | None = None) -> None:
         """Ends the run with all that is open, the innermost first; again is harmless."""
+        self.cancel_step()
         self._fence.release()
         for kind in reversed(list(self._spans)):
             self.close(kind)

@@ -66,9 +66,9 @@ class Monitor:
     joins that block's run. All ranks of a job record into one run.
 
     Logged at the end of every epoch, to all loggers, the progress bar and `trainer.callback_metrics`: ``energy_j``,
-    ``carbon_g``, ``node_energy_j`` and ``facility_energy_j``, of all ranks together. Each is what was added since it
-    was logged last, so what a logger holds adds up to the run; what comes after the last epoch is logged when the run
-    ends. Where validation does not run once at the end of each epoch (`val_check_interval`,
+    ``carbon_g``, ``flops``, ``node_energy_j`` and ``facility_energy_j``, of all ranks together. Each is what was added
+    since it was logged last, so what a logger holds adds up to the run; what comes after the last epoch is logged when
+    the run ends. Where validation does not run once at the end of each epoch (`val_check_interval`,
     `check_val_every_n_epoch`), they are logged at the end of each validation too, for callbacks that look there; if
     nothing was trained since, not again at the epoch's end. Callbacks that monitor them work anywhere in the list.
 
@@ -85,6 +85,7 @@ class Monitor:
         pue: facility energy over IT energy, or ``datacenter`` for the survey's mean.
         intensity: name of the feed of grid carbon intensity.
         basis: ``lifecycle`` or ``direct``: which emissions of a grid ``carbon_g`` counts.
+        flops: how steps are counted: ``auto`` by their framework's counter, ``off`` not at all, or a counter's name.
         ledger: folder in which runs are kept.
         meters: names of the meters to open; all that are found by default.
         every: when to log and to look at the budget within an epoch, besides its end: after a number of training
@@ -113,6 +114,7 @@ class Monitor:
         pue: float | str | None = None,
         intensity: str | None = None,
         basis: str | None = None,
+        flops: str | None = None,
         ledger: str | PathLike[str] | None = None,
         meters: tuple[str, ...] | list[str] | None = None,
         every: Every = "epoch",
@@ -128,7 +130,7 @@ class Monitor:
             raise ValueError(f'on_budget = {on_budget!r}: "stop" or "warn" is needed')
         self._settings: dict[str, Any] = {
             "project": project, "stage": stage, "zone": zone, "pue": pue, "intensity": intensity, "basis": basis,
-            "ledger": ledger, "meters": meters,
+            "flops": flops, "ledger": ledger, "meters": meters,
         }  # fmt: skip
         joulegram.check_settings(**self._settings)
         self._name, self._summary, self._on_budget = name, summary, on_budget
@@ -258,14 +260,19 @@ class Monitor:
 
     @harmless
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        self._loop.open_epoch(trainer.current_epoch)
+        self._open_epoch(trainer, pl_module)
         self._loop.enter("data")
+
+    def _open_epoch(self, trainer: Any, pl_module: Any) -> None:
+        self._loop.open_epoch(trainer.current_epoch)
+        self._loop.begin_loop("fit", pl_module.training_step)
 
     @harmless
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         if not self._loop.is_in_epoch:
-            self._loop.open_epoch(trainer.current_epoch)
+            self._open_epoch(trainer, pl_module)
         self._loop.enter("forward")
+        self._loop.begin_step("fit", batch, batch_idx)
 
     @harmless
     def on_before_backward(self, trainer: Any, pl_module: Any, loss: Any) -> None:
@@ -282,6 +289,7 @@ class Monitor:
 
     @harmless
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self._loop.end_step()
         self._loop.enter("data")
         self._has_news = True
         if self._cadence is not None and self._cadence.due(trainer.strategy):
@@ -317,6 +325,7 @@ class Monitor:
         elif not trainer.sanity_checking:
             self._loop.open("validation", next(self._validations))
             self._loop.enter("validation")
+        self._loop.begin_loop("validate", pl_module.validation_step)
 
     @harmless
     def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
@@ -334,6 +343,7 @@ class Monitor:
     @harmless
     def _on_evaluation_start(self, trainer: Any, pl_module: Any) -> None:
         self._loop.enter("data")
+        self._loop.begin_loop(self._kind, getattr(pl_module, f"{self._kind}_step"))
 
     @harmless
     def _on_evaluation_batch_start(
@@ -341,11 +351,13 @@ class Monitor:
     ) -> None:
         if self._kind != "fit":
             self._loop.enter("forward")
+        self._loop.begin_step("validate" if self._kind == "fit" else self._kind, batch, batch_idx)
 
     @harmless
     def _on_evaluation_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
+        self._loop.end_step()
         if self._kind != "fit":
             self._loop.enter("data")
 

@@ -14,7 +14,7 @@ from joulegram_lightning.loop import Event
 
 log = logging.getLogger("joulegram")
 
-FIGURES = ("energy_j", "carbon_g", "node_energy_j", "facility_energy_j")
+FIGURES = ("energy_j", "carbon_g", "flops", "node_energy_j", "facility_energy_j")
 _OF_THE_HOST = "node_energy_j"
 """Each rank reads the whole host's; the first rank of a host counts it."""
 _ON_THE_BAR = frozenset({"energy_j", "carbon_g"})

@@ -66,7 +66,7 @@ def test_every_figure_has_bounds_and_a_method_and_compute_says_that_it_is_missin
         assert figure.low <= figure.value <= figure.high
         assert figure.method in ("measured", "modelled", "estimated")
         assert figure.how
-    assert footprint.flops == joulegram.Quantity(None, None, None, "missing", "no FLOP counter is installed")
+    assert footprint.flops == joulegram.Quantity(None, None, None, "missing", "no step was counted")
     assert footprint.settled
     assert 0 < footprint.coverage <= 1
     assert value(footprint.energy_j) <= value(footprint.node_energy_j) * (1 + 1e-9)

@@ -132,6 +132,12 @@ class Steps:
         index = np.searchsorted(self.edges_ns, np.asarray(times_ns, np.int64), side="right") - 1
         return self.values[np.maximum(index, 0)]
 
+    def seconds_above(self, start_ns: int, end_ns: int, level: float = 0.5) -> float:
+        """How much of an interval (ns) is spent above a level (s)."""
+        inner = self.edges_ns[(self.edges_ns > start_ns) & (self.edges_ns < end_ns)]
+        edges = np.concatenate([[start_ns], inner, [max(start_ns, end_ns)]]).astype(np.int64)
+        return float(np.diff(edges)[self.at(edges[:-1]) > level].sum()) / NS_PER_S
+
     def between(self, start_ns: int, end_ns: int) -> Values:
         """Every value in force at some time of an interval (ns)."""
         first = int(np.searchsorted(self.edges_ns, start_ns, side="right")) - 1

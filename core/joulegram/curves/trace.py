@@ -13,7 +13,7 @@ import numpy as np
 from joulegram.curves.curve import Curve, Steps, Stretch, Times, elapsed, merge, turns, weigh, without
 from joulegram.curves.phases import OTHER
 from joulegram.curves.timeline import Timeline
-from joulegram.records import Channel, Gap, Header
+from joulegram.records import Channel, Gap, Header, StepCount
 from joulegram.units import NS_PER_S
 
 SHORT_NS = 10 * NS_PER_S
@@ -61,6 +61,8 @@ class RecorderTrace:
         phase_n: how often each phase was entered.
         start_ns: when it started (ns).
         end_ns: when it ended, or was last heard of (ns).
+        tallies: what its loop added up, by name.
+        counts: the kinds of step that it counted.
     """
 
     header: Header
@@ -70,6 +72,8 @@ class RecorderTrace:
     phase_n: Mapping[str, Curve]
     start_ns: int
     end_ns: int
+    tallies: Mapping[str, Curve] = field(default_factory=dict)
+    counts: tuple[StepCount, ...] = ()
 
     def same_clock(self, other: RecorderTrace) -> bool:
         """Whether monotonic times of both compare."""
@@ -106,6 +110,8 @@ class RecorderTrace:
             channels=channels,
             phase_s={phase: moved(curve) for phase, curve in self.phase_s.items()},
             phase_n={phase: moved(curve) for phase, curve in self.phase_n.items()},
+            tallies={name: moved(curve) for name, curve in self.tallies.items()},
+            counts=tuple(replace(count, end_ns=instant(count.end_ns)) for count in self.counts),
             start_ns=instant(self.start_ns),
             end_ns=instant(self.end_ns),
         )
@@ -122,6 +128,8 @@ class Trace:
         phase_n: how often each phase was entered there.
         start_ns: of the run (ns).
         end_ns: its end, or when it was last heard of (ns).
+        tallies: what the loops of all recorders added up, by name.
+        counts: the kinds of step that each recorder counted.
     """
 
     timeline: Timeline
@@ -130,6 +138,8 @@ class Trace:
     phase_n: Mapping[str, Curve] = field(default_factory=dict)
     start_ns: int = 0
     end_ns: int = 0
+    tallies: Mapping[str, Curve] = field(default_factory=dict)
+    counts: tuple[tuple[StepCount, ...], ...] = ()
 
 
 def together(recorders: Sequence[RecorderTrace], reference: RecorderTrace | None = None) -> Trace:
@@ -155,6 +165,11 @@ def together(recorders: Sequence[RecorderTrace], reference: RecorderTrace | None
         channels={name: _joined(traces, reference.channels.get(name)) for name, traces in sorted(by_id.items())},
         phase_s=loop.phase_s,
         phase_n=loop.phase_n,
+        tallies={
+            name: merge([recorder.tallies.get(name, Curve()) for recorder in placed])
+            for name in sorted({name for recorder in placed for name in recorder.tallies})
+        },
+        counts=tuple(recorder.counts for recorder in placed if recorder.counts),
         start_ns=min(recorder.start_ns for recorder in placed),
         end_ns=max(recorder.end_ns for recorder in placed),
     )
@@ -295,6 +310,24 @@ def channel_trace(
         settled_ns=settled_ns,
         gaps=gaps,
     )
+
+
+def ahead(tallies: Mapping[str, Curve], counted: Sequence[tuple[int, Mapping[str, float]]]) -> dict[str, Curve]:
+    """Tallies with what is not in their curves yet.
+
+    Args:
+        tallies: the curves by name.
+        counted: moments (ns) in order, with the totals by name at each; the first is where the curves end.
+    """
+    grown = dict(tallies)
+    last_ns = max([counted[0][0], *(curve.end_ns for curve in tallies.values())])
+    for time_ns, totals in counted:
+        if time_ns <= last_ns:
+            continue
+        for name, total in totals.items():
+            grown[name] = grown.get(name, Curve.of([last_ns], [0.0])).extended(time_ns, total)
+        last_ns = time_ns
+    return grown
 
 
 def _ahead(

@@ -20,6 +20,7 @@ from joulegram.records import (
     PriceBook,
     Record,
     SpanRecord,
+    StepCount,
     from_line,
 )  # fmt: skip
 
@@ -69,6 +70,11 @@ class JournalContent:
     def notes(self) -> list[Note]:
         """What a reader should know."""
         return [record for record in self.records if isinstance(record, Note)]
+
+    @property
+    def counts(self) -> list[StepCount]:
+        """The kinds of step that were counted."""
+        return [record for record in self.records if isinstance(record, StepCount)]
 
     @property
     def book(self) -> PriceBook | None:

@@ -72,6 +72,8 @@ class Recording:
             },
             phase_s={n.removeprefix("phase_s "): c for n, c in curves.items() if n.startswith("phase_s ")},
             phase_n={n.removeprefix("phase_n "): c for n, c in curves.items() if n.startswith("phase_n ")},
+            tallies={n.removeprefix("tally "): c for n, c in curves.items() if n.startswith("tally ")},
+            counts=tuple(self.content.counts),
             start_ns=header.start_ns,
             end_ns=self.end_ns,
         )

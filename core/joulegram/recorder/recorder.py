@@ -12,18 +12,19 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from joulegram.config import Settings
+from joulegram.curves.phases import OTHER
 from joulegram.host.clock import Clock, drift_ns
 from joulegram.host.cohort import Cohort
 from joulegram.notices import warn
 from joulegram.recorder.knots import new_knots
 from joulegram.recorder.opening import Opened
 from joulegram.recorder.sampler import Sampler, Superseded
-from joulegram.records import Anchor, Channel, End, Header, Heartbeat, Record, SpanRecord, Status
+from joulegram.records import Anchor, Channel, End, Header, Heartbeat, Record, SpanRecord, Status, StepCount
 from joulegram.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -88,6 +89,10 @@ class Recorder:
     ) -> None:
         self.header = header
         self.clock = clock
+        self.current_phase = OTHER
+        """The phase that the loop is in."""
+        self.on_phase: Callable[[str], object] | None = None
+        """Told of every phase that the loop enters: what counts a step's FLOPs in each."""
         self._sink = sink
         self._sampler = Sampler(settings, clock, Cohort(header.run), header.start_ns)
         for meter in opened:
@@ -125,6 +130,7 @@ class Recorder:
         if instantly:
             self._sampler.read_instantly()
         self._sampler.marks.append((time_ns, None))
+        self._sampler.tallies.edge(time_ns)
         if not self._wake.is_set():
             self._wake.set()
 
@@ -132,6 +138,13 @@ class Recorder:
         """From `time_ns` on the loop is in `phase`."""
         self._sampler.phases_used = True
         self._sampler.marks.append((time_ns, phase))
+        self.current_phase = phase
+        if self.on_phase is not None:
+            self.on_phase(phase)
+
+    def tally(self, amounts: Mapping[str, float]) -> None:
+        """Adds to what the loop adds up, by name."""
+        self._sampler.tallies.add(amounts)
 
     def opened(self, span: Spanlike) -> None:
         """A span was opened."""
@@ -169,9 +182,10 @@ class Recorder:
         """What is recorded so far, up to `end_ns`; never waits."""
         from joulegram.curves.curve import Curve
         from joulegram.curves.timeline import Timeline
-        from joulegram.curves.trace import RecorderTrace, channel_trace
+        from joulegram.curves.trace import RecorderTrace, ahead, channel_trace
 
         unread = self._sampler.unread()
+        counted = self._sampler.tallies.ahead(self.clock.monotonic_ns())  # before their curves: none is missed between
         curves = {}
         for name, grown in self._sampler.curves():
             count = len(grown.values)
@@ -200,6 +214,8 @@ class Recorder:
             },
             phase_s=_named(curves, "phase_s "),
             phase_n=_named(curves, "phase_n "),
+            tallies=ahead(_named(curves, "tally "), counted),
+            counts=tuple(record for record in self._said if isinstance(record, StepCount)),
             start_ns=self.header.start_ns,
             end_ns=end_ns,
         )

@@ -24,6 +24,7 @@ from joulegram.recorder.channel import ChannelLog
 from joulegram.recorder.opening import Opened, find_others, open_meter, overlap
 from joulegram.recorder.phases import PhaseLog
 from joulegram.recorder.sharing import ShareLog, Since
+from joulegram.recorder.tallies import TallyLog
 from joulegram.records import Anchor, Channel, Gap, Note
 from joulegram.units import NS_PER_S
 
@@ -96,6 +97,7 @@ class Sampler:
         """The clocks on both sides of each jump."""
         self.meters: list[MeterLog] = []
         self.phases = PhaseLog(start_ns)
+        self.tallies = TallyLog(start_ns)
         self.shares: ShareLog | None = None
         self.ready = False
         """Whether every meter has been opened, or found wanting."""
@@ -148,6 +150,7 @@ class Sampler:
         if final or self.shares.due_ns <= now_ns or (everything and self.shares.affordable_ns <= now_ns):
             self._share(self.shares, now_ns)
         self._settle(now_ns if final else now_ns - HOLD_NS)
+        self.tallies.settle(now_ns, now_ns if final else now_ns - HOLD_NS)
 
     def next_due_ns(self) -> int:
         """When the next tick is due (ns)."""
@@ -202,6 +205,7 @@ class Sampler:
         for channel in self._channels():
             yield from channel.curves()
         yield from self.phases.curves()
+        yield from self.tallies.curves()
         if self.shares is not None:
             yield "busy_s", self.shares.busy_s
             yield "own_s", self.shares.own_s

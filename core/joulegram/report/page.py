@@ -53,6 +53,7 @@ def render_page(document: Document) -> str:
     body = join(
         sections.heading(document),
         sections.cards(document),
+        sections.efficiency(document),
         sections.figures(document, drawn),
         sections.phase_table(document),
         sections.span_table(document),

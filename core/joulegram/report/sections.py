@@ -18,6 +18,7 @@ from joulegram.report.words import (
     absences,
     channel_place,
     channels,
+    efficiencies,
     elide,
     moment,
     parts,
@@ -29,7 +30,7 @@ from joulegram.report.words import (
     show_value,
     span_name,
 )
-from joulegram.units import show_duration, show_energy, show_mass
+from joulegram.units import show_duration, show_energy, show_flops, show_mass
 
 MOST_ROWS = 1000
 ROWS_AT_AN_END = 400
@@ -113,6 +114,22 @@ def _range(figure: Quantity) -> Html:
     return tag("div", filled, tag("span", class_="mark", style=f"left:{mark:.1f}%"), class_=kind, aria_hidden="true")
 
 
+def efficiency(document: Document) -> Html:
+    """What follows from compute, energy and carbon together, and what counting the operations took."""
+    rows = [
+        [total.label, total.about, _figure(figure, total.show, total.field), figure.how or "–"]
+        for total, figure in efficiencies(document)
+    ]
+    if not rows:
+        return Html("")
+    shown = [_table("Compute beside energy and carbon", ("Figure", "What it is", "Value", "How"), rows, (2,))]
+    counting_j = quantity(document["footprint"].get("overhead_j")).value
+    if counting_j:
+        apart = f"Counting the operations took {show_energy(counting_j)}, which is in no other figure."
+        shown.append(tag("p", apart, class_="soft"))
+    return _section("efficiency", "Compute", *shown)
+
+
 def figures(document: Document, drawn: Sequence[Chart]) -> Html:
     """The charts' places, with what each shows in words."""
     if not drawn:
@@ -153,8 +170,8 @@ def span_table(document: Document) -> Html:
     if not spans:
         return Html("")
     caption = f"Duration, energy and carbon of each {word}"
-    heads = (word.capitalize(), "Began after", "Duration", "Energy", "Carbon (CO₂e)")
-    shown = [_table(caption, heads, _elided(spans, _span_row, len(heads)), numeric=range(1, 5))]
+    heads = (word.capitalize(), "Began after", "Duration", "Compute", "Energy", "Carbon (CO₂e)")
+    shown = [_table(caption, heads, _elided(spans, _span_row, len(heads)), numeric=range(1, 6))]
     names = list(dict.fromkeys(p["name"] for span in spans for p in span["footprint"].get("phases", ())))
     if names:
         split = _elided(spans, lambda span: _phase_row(span, names), len(names) + 1)
@@ -170,9 +187,16 @@ def _span_row(span: Mapping[str, Any]) -> list[object]:
         span_name(span),
         show_duration(span["start_s"]),
         show_duration(span["duration_s"]),
+        _compute(footprint),
         _figure(quantity(footprint.get("energy_j")), show_energy, "energy_j"),
         _figure(quantity(footprint.get("carbon_g")), show_mass, "carbon_g"),
     ]
+
+
+def _compute(part: Mapping[str, Any]) -> object:
+    """FLOPs in a cell; a dash where none were counted, for which the table of what is missing has the reason."""
+    figure = quantity(part.get("flops"))
+    return _figure(figure, show_flops, "flops") if figure.value else "–"
 
 
 def _phase_row(span: Mapping[str, Any], names: Sequence[str]) -> list[object]:
@@ -194,13 +218,14 @@ def phase_table(document: Document) -> Html:
                 phase["name"],
                 show_duration(phase["duration_s"]),
                 show_share(phase["duration_s"] / whole_s if whole_s else None),
+                _compute(phase),
                 _figure(energy, show_energy, "energy_j"),
                 show_share(share_of(energy, whole)),
                 _figure(carbon, show_mass, "carbon_g"),
             ]
         )
-    heads = ("Phase", "Time", "of the run", "Energy", "of the run", "Carbon (CO₂e)")
-    return _section("phases", "Phases", _table("What each phase of the loop cost", heads, rows, numeric=range(1, 6)))
+    heads = ("Phase", "Time", "of the run", "Compute", "Energy", "of the run", "Carbon (CO₂e)")
+    return _section("phases", "Phases", _table("What each phase of the loop cost", heads, rows, numeric=range(1, 7)))
 
 
 def missing(document: Document) -> Html:

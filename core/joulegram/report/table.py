@@ -20,6 +20,7 @@ from joulegram.report.words import (
     absences,
     channel_place,
     channels,
+    efficiencies,
     elide,
     moment,
     parts,
@@ -52,7 +53,10 @@ def print_run(document: Document, console: Console | None = None) -> None:
         document: a run document.
         console: where to; standard output unless given.
     """
-    sections: list[RenderableType] = [_heading(document), _totals(document), _channels(document)]
+    sections: list[RenderableType] = [_heading(document), _totals(document)]
+    if efficiencies(document):
+        sections.append(_efficiency(document))
+    sections.append(_channels(document))
     _, spans = parts(document)
     if spans:
         table = _spans_table(None, document)
@@ -154,6 +158,15 @@ def _totals(document: Document) -> Table:
     return table
 
 
+def _efficiency(document: Document) -> Table:
+    table = _table(None, "compute", "")
+    table.add_column("bounds", ratio=1, overflow="fold")
+    for total, figure in efficiencies(document):
+        value = show_value(figure, total.show)
+        table.add_row(total.label, value, Text(plain(show_bounds(figure, total.show))))
+    return table
+
+
 def _channels(document: Document) -> RenderableType:
     if not channels(document):
         return Text("No channel was recorded: nothing on this machine could be read.", style="dim")
@@ -247,6 +260,9 @@ def _coverage(document: Document) -> Text:
     cpu_s = (document.get("recorder") or {}).get("cpu_s")
     if cpu_s is not None:
         line += f" Recording itself took {show_duration(cpu_s)} of CPU time."
+    counting_j = quantity(document["footprint"].get("overhead_j")).value
+    if counting_j:
+        line += f" Counting operations took {show_energy(counting_j)}, which is in no figure above."
     return Text(f"{line}\nRun {plain(document['run']['id'])}", style="dim")
 
 

@@ -48,6 +48,24 @@ TOTALS = (
 )
 
 
+EFFICIENCY = (
+    Total("flop_per_s", "Rate", "FLOP/s", lambda value: f"{show_flops(value)}/s", "operations over time"),
+    Total("flop_per_j", "Per joule", "FLOP/J", lambda value: f"{show_flops(value)}/J", "operations over IT energy"),
+    Total("carbon_g_per_pflop", "Carbon of a PFLOP", "g", show_mass, "grams over 10¹⁵ operations"),
+    Total("mfu", "Of the peak rate", "", lambda value: f"{value:.1%}", "model FLOP/s utilisation"),
+    Total("outside_j", "Outside of counted steps", "J", show_energy, "energy of phases in which nothing was counted"),
+)
+"""What follows from compute, energy and carbon together."""
+
+
+def efficiencies(document: Document) -> list[tuple[Total, Quantity]]:
+    """What follows from the run's compute; nothing where that is missing."""
+    footprint = document["footprint"]
+    if not quantity(footprint.get("flops")).value:
+        return []
+    return [(total, quantity((footprint.get("efficiency") or {}).get(total.field))) for total in EFFICIENCY]
+
+
 def quantity(figure: Mapping[str, Any] | None) -> Quantity:
     """The figure of a document's JSON; one that the document does not hold is missing, not zero."""
     if not figure:

@@ -28,21 +28,24 @@ from joulegram.ledger.writer import JournalWriter, free_path
 from joulegram.notices import warn
 from joulegram.recorder.opening import open_quick
 from joulegram.recorder.recorder import Recorder
-from joulegram.records import Header, Lineage, PriceBook, SpanRecord, Status
+from joulegram.records import FLOPS_IN, Header, Lineage, PriceBook, SpanRecord, Status
 from joulegram.session import place
 
 if TYPE_CHECKING:
     from joulegram.curves.trace import RecorderTrace
     from joulegram.pricing import Footprint, Pricer
+    from joulegram.session.counting import StepCounter
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 PRICE_WAIT_S = 1.0
+MOST_COUNTERS = 256
 CALLER_FIRST_S = 0.025
 """Pricing loads NumPy, which keeps the interpreter busy: by then the caller is at work."""
 # Edges at which meters that take microseconds are read in the caller's thread.
 _INSTANT_KINDS = frozenset({"run", "epoch"})
-LAP_FIGURES = ("energy_j", "node_energy_j", "facility_energy_j", "carbon_g", "duration_s")
+LAP_FIGURES = ("flops", "energy_j", "node_energy_j", "facility_energy_j", "carbon_g", "duration_s")
 
 _current: ContextVar[Span | None] = ContextVar("joulegram_span", default=None)
 
@@ -168,6 +171,8 @@ class Run:
         self._lineage: Lineage | None = None
         self._end_ns: int | None = None
         self._close_lock = threading.Lock()
+        self._counters: dict[Callable[..., Any], StepCounter] = {}
+        """What counts the steps that `count` was called with."""
 
     def __repr__(self) -> str:
         return f"<joulegram run {self.id or '(inert)'} {self.name!r} {self.status}>"
@@ -189,6 +194,70 @@ class Run:
         recorder = self._live()
         if recorder is not None:
             recorder.phase(recorder.clock.monotonic_ns(), name)
+
+    def steps(self, stage: str, step: Callable[..., Any]) -> StepCounter:
+        """Counts the FLOPs of a loop's steps: those of each kind once, which is added for every one of them.
+
+        Example::
+
+            steps = run.steps("fit", model.training_step)
+            for batch in loader:
+                steps.begin(batch)
+                loss = model.training_step(batch)
+                loss.backward()
+                steps.end()
+
+        Args:
+            stage: what the steps belong to.
+            step: what each of them calls; it tells which modules take part.
+        """
+        from joulegram.session.counting import NoStepCounter, StepCounter
+
+        recorder, way = self._live(), self._settings.flops
+        return NoStepCounter() if recorder is None or way == "off" else StepCounter(recorder, stage, step, way)
+
+    def count(self, step: Callable[..., T], *args: Any, **named: Any) -> T:
+        """Calls a step and adds its FLOPs to the run; what it returns or raises is untouched.
+
+        Example::
+
+            loss = run.count(train_step, x, y)
+
+        Args:
+            step: what is called: a function, a module, a function compiled by JAX.
+            *args: what it is called with.
+            **named: the same, by name.
+        """
+        steps = self._counters.get(step)
+        if steps is None:
+            if len(self._counters) >= MOST_COUNTERS:  # functions that are made anew for each call
+                self._counters.clear()
+            steps = self._counters[step] = self.steps(getattr(step, "__name__", type(step).__name__), step)
+        steps.restart()
+        steps.begin(*args, **named)
+        try:
+            result = step(*args, **named)
+        except BaseException:
+            steps.cancel()
+            raise
+        steps.end()
+        return result
+
+    def add_flops(self, flops: float, phase: str | None = None) -> None:
+        """Adds floating-point operations that the caller knows of; a multiply-add is two.
+
+        Args:
+            flops: how many.
+            phase: what they belong to; the phase that the loop is in by default.
+
+        Raises:
+            ValueError: less than none, or no number.
+        """
+        if not 0 <= flops < float("inf"):
+            raise ValueError(f"flops = {flops!r}: a number that is not negative is needed")
+        recorder = self._live()
+        if recorder is not None:
+            recorder.tally({f"{FLOPS_IN}{phase or recorder.current_phase}": float(flops)})
 
     def footprint(self) -> Footprint:
         """What the run cost so far; never waits. Figures are provisional until `settled`."""
@@ -301,7 +370,7 @@ class Run:
         from joulegram.curves.trace import together
 
         book = self._owner._book or PriceBook(pricing.pue_of(self._settings.pue), (), self._settings.basis)
-        return pricing.Pricer(together([self.trace(now_ns)]), book)
+        return pricing.Pricer(together([self.trace(now_ns)]), book, self._settings.peaks)
 
     def trace(self, now_ns: int | None = None) -> RecorderTrace:
         """This process's curves so far.
@@ -390,6 +459,7 @@ def start(
     pue: float | str | None = None,
     intensity: str | None = None,
     basis: str | None = None,
+    flops: str | None = None,
     ledger: str | os.PathLike[str] | None = None,
     meters: tuple[str, ...] | list[str] | None = None,
     separate: bool = False,
@@ -409,6 +479,7 @@ def start(
         pue: see `track`.
         intensity: see `track`.
         basis: see `track`.
+        flops: see `track`.
         ledger: see `track`.
         meters: see `track`.
         separate: see `track`.
@@ -421,7 +492,7 @@ def start(
     """
     given = {
         "project": project, "stage": stage, "zone": zone, "pue": pue, "intensity": intensity, "basis": basis,
-        "ledger": ledger, "meters": meters,
+        "flops": flops, "ledger": ledger, "meters": meters,
     }  # fmt: skip
     if config.disabled():
         return Run(name or "run", config.Settings(project=project, stage=stage or "train", zone=zone), attributes or {})
@@ -557,6 +628,7 @@ class track:
         pue: facility energy over IT energy, or ``datacenter`` for the survey's mean.
         intensity: name of the feed that knows the grid's carbon intensity; ``annual``, the yearly mean, by default.
         basis: ``lifecycle`` or ``direct``: which emissions of a grid `carbon_g` counts.
+        flops: how steps are counted: ``auto`` by their framework's counter, ``off`` not at all, or a counter's name.
         ledger: folder in which the run is kept.
         meters: names of the meters to open; all that are found by default.
         separate: do not join: a run of its own, whose energy is also part of the enclosing run's.
@@ -576,6 +648,7 @@ class track:
         pue: float | str | None = None,
         intensity: str | None = None,
         basis: str | None = None,
+        flops: str | None = None,
         ledger: str | os.PathLike[str] | None = None,
         meters: tuple[str, ...] | list[str] | None = None,
         separate: bool = False,
@@ -584,7 +657,7 @@ class track:
         self._name = name
         self._given: dict[str, Any] = {
             "project": project, "stage": stage, "zone": zone, "pue": pue, "intensity": intensity, "basis": basis,
-            "ledger": ledger, "meters": meters, "separate": separate, "attributes": attributes,
+            "flops": flops, "ledger": ledger, "meters": meters, "separate": separate, "attributes": attributes,
         }  # fmt: skip
         self._runs: list[Run] = []
 

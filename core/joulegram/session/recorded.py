@@ -73,8 +73,9 @@ class RecordedRun:
         enclosing_run: the live run in which this separate one was started.
     """
 
-    def __init__(self, stored: StoredRun) -> None:
+    def __init__(self, stored: StoredRun, peaks: Mapping[str, Mapping[str, float]] | None = None) -> None:
         self.stored = stored
+        self._peaks = peaks
         header = stored.header
         self.id, self.name, self.project = header.run, header.name, header.project
         self.stage, self.zone = header.stage, stored.zone
@@ -150,7 +151,7 @@ class RecordedRun:
         if key not in self._pricers:
             reference = next((m for m in group if m is self.stored.root), recording)
             trace = together([self._trace_of(member) for member in group], self._trace_of(reference))
-            self._pricers[key] = Pricer(trace, self.book)
+            self._pricers[key] = Pricer(trace, self.book, self._peaks)
         return self._pricers[key]
 
     def _trace_of(self, recording: Recording) -> RecorderTrace:
@@ -276,7 +277,8 @@ class OpenLedger:
             print(run.name, run.footprint().energy_j)
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, peaks: Mapping[str, Mapping[str, float]] | None = None) -> None:
+        self._peaks = peaks
         self.files = Ledger(path, Clock(os.environ.get("JOULEGRAM_HOST")))
 
     def __repr__(self) -> str:
@@ -293,7 +295,7 @@ class OpenLedger:
         Raises:
             UnknownRun: there is no such run, or more than one.
         """
-        return RecordedRun(self.files.read(run_id))
+        return RecordedRun(self.files.read(run_id), self._peaks)
 
     def runs(
         self, *, project: str | None = None, stage: str | None = None, status: str | None = None
@@ -343,4 +345,5 @@ def open_ledger(where: str | os.PathLike[str] | None = None) -> OpenLedger:
     Raises:
         ConfigError: the place is not understood.
     """
-    return OpenLedger(place.ledger_path(config.load({"ledger": where})))
+    settings = config.load({"ledger": where})
+    return OpenLedger(place.ledger_path(settings), settings.peaks)

@@ -1,0 +1,157 @@
+"""Compute beside energy and carbon: FLOPs of a span from what was counted, and the figures that follow from all three.
+
+What its steps add up to is tallied while a run records; the names of the tallies are in `records`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from joulegram.curves.curve import Curve, Steps
+from joulegram.curves.trace import Trace
+from joulegram.flops.peaks import Peak
+from joulegram.quantities import Quantity, weakest
+from joulegram.records import FLOPS_IN, FLOPS_LESS, FLOPS_MORE, STEPS_OPAQUE, STEPS_UNCOUNTED, StepCount
+from joulegram.units import NS_PER_S
+
+PFLOP = 1e15
+
+
+def flops(trace: Trace, start_ns: int, end_ns: int, phase: str | None = None) -> Quantity:
+    """Floating-point operations of a span, of all phases or of one.
+
+    Args:
+        trace: what was recorded.
+        start_ns: of the span (ns).
+        end_ns: its end (ns).
+        phase: the phase that they were counted in; all of them by default.
+    """
+    names = [
+        name for name in trace.tallies if name.startswith(FLOPS_IN) and phase in (None, name.removeprefix(FLOPS_IN))
+    ]
+    counted = [count for counts in trace.counts for count in counts]
+    uncounted = _tally(trace, STEPS_UNCOUNTED, start_ns, end_ns)
+    why = "; ".join(dict.fromkeys(count.how for count in counted if count.flops is None))
+    value = sum(_tally(trace, name, start_ns, end_ns) for name in names)
+    if value <= 0 and (uncounted > 0 or not names):
+        return Quantity.absent(why or "no step was counted")
+    missing = [f"{round(uncounted)} steps that were not counted: {why}"] if uncounted > 0.5 else []
+    if _tally(trace, STEPS_OPAQUE, start_ns, end_ns) > 0.5:
+        missing.append("operations without a formula: " + ", ".join(_opaque(counted)))
+    part = value / total if (total := _all(trace, start_ns, end_ns)) > 0 else 0.0
+    return Quantity(
+        value,
+        max(0.0, value - part * _tally(trace, FLOPS_LESS, start_ns, end_ns)),
+        None if missing else value + part * _tally(trace, FLOPS_MORE, start_ns, end_ns),
+        "modelled",
+        "; ".join(dict.fromkeys(count.how for count in counted if count.flops is not None)) or "as given",
+        tuple(missing),
+    )
+
+
+def _all(trace: Trace, start_ns: int, end_ns: int) -> float:
+    return sum(_tally(trace, name, start_ns, end_ns) for name in trace.tallies if name.startswith(FLOPS_IN))
+
+
+def _tally(trace: Trace, name: str, start_ns: int, end_ns: int) -> float:
+    return float(trace.tallies.get(name, Curve()).over([start_ns], [end_ns])[0])
+
+
+def _opaque(counts: list[StepCount]) -> list[str]:
+    return sorted(set(chain.from_iterable(count.unknown for count in counts)))
+
+
+def counting_time(trace: Trace) -> Steps | None:
+    """1 while steps were being counted, 0 otherwise; None where that took no time."""
+    ends = [(count.end_ns, count.overhead_s) for counts in trace.counts for count in counts if count.overhead_s > 0]
+    if not ends:
+        return None
+    edges: list[int] = [trace.start_ns - 1]
+    for end_ns, overhead_s in sorted(ends):
+        begin_ns = max(end_ns - round(overhead_s * NS_PER_S), edges[-1] + 1)
+        if end_ns > begin_ns:
+            edges += [begin_ns, end_ns]
+    return Steps(np.array(edges, np.int64), np.array([float(index % 2) for index in range(len(edges))]))
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """What follows from compute, energy, carbon and time together.
+
+    Args:
+        flop_per_s: FLOPs over the span's time, without what counting them took.
+        flop_per_j: FLOPs over this run's share of IT energy.
+        carbon_g_per_pflop: grams of CO2e over 10^15 FLOPs.
+        mfu: model FLOP/s utilisation: FLOP/s over the peak rate of the devices; recomputed operations count.
+        outside_j: this run's energy in phases of the loop in which nothing was counted (data, checkpoints, idle) (J).
+    """
+
+    flop_per_s: Quantity
+    flop_per_j: Quantity
+    carbon_g_per_pflop: Quantity
+    mfu: Quantity
+    outside_j: Quantity
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain types."""
+        return {
+            "flop_per_s": self.flop_per_s.to_json(),
+            "flop_per_j": self.flop_per_j.to_json(),
+            "carbon_g_per_pflop": self.carbon_g_per_pflop.to_json(),
+            "mfu": self.mfu.to_json(),
+            "outside_j": self.outside_j.to_json(),
+        }
+
+
+def ratio(over: Quantity, under: Quantity, how: str, scale: float = 1.0) -> Quantity:
+    """One figure over another, times `scale`, with the bounds that theirs allow."""
+    missing = tuple(dict.fromkeys((*over.missing, *under.missing)))
+    if over.value is None or not under.value:
+        return Quantity.absent((over if over.value is None else under).how or "nothing to divide by", missing)
+    value = scale * over.value / under.value
+    low = 0.0 if over.low is None or under.high is None else scale * over.low / under.high
+    high = None if over.high is None or not under.low else scale * over.high / under.low
+    method = weakest([over.method, under.method])
+    return Quantity(value, min(low, value), None if high is None else max(high, value), method, how, missing)
+
+
+def exactly(value: float, how: str = "") -> Quantity:
+    """A figure without doubt; missing where it is not above zero."""
+    return Quantity(value, value, value, "measured", how) if value > 0 else Quantity.absent(how)
+
+
+def utilisation(flop_per_s: Quantity, trace: Trace, peak_of: Callable[[str, str], Peak | None]) -> Quantity:
+    """FLOP/s over the peak of all devices that counted steps ran on.
+
+    Args:
+        flop_per_s: of all of them together.
+        trace: which those were, and what they computed in.
+        peak_of: the peak rate of a device for a data type; None where it is not known.
+    """
+    total = 0.0
+    sources: dict[str, None] = {}
+    for counts in trace.counts:
+        most = max(counts, key=lambda count: count.flops or 0)
+        if not most.flops or most.device is None or most.dtype is None:
+            continue
+        peak = peak_of(most.device, most.dtype)
+        if peak is None:
+            return Quantity.absent(
+                f"no peak rate of {most.device} for {most.dtype} is known; "
+                f'the setting peaks takes one: {{"{most.device}": {{"{most.dtype}": FLOP_PER_S}}}}'
+            )
+        total += peak.flop_per_s
+        sources[f"{most.device} {peak.flop_per_s:.4g} FLOP/s in {most.dtype} ({peak.source})"] = None
+    return ratio(flop_per_s, exactly(total, "no step was counted on a known device"), "of " + "; ".join(sources))
+
+
+def by_phase(trace: Trace, start_ns: int, end_ns: int) -> Mapping[str, Quantity]:
+    """FLOPs of each phase in which any were counted during the span."""
+    names = (name.removeprefix(FLOPS_IN) for name in trace.tallies if name.startswith(FLOPS_IN))
+    figures = {name: flops(trace, start_ns, end_ns, name) for name in sorted(names)}
+    return {name: figure for name, figure in figures.items() if figure.value}

@@ -1,0 +1,114 @@
+"""Steps repeat: each kind is counted once, by its signature, and looked up from then on.
+
+A signature is the shapes and types of what a step is given. Where these keep changing (text of any length), only the
+first `MOST_EXACT` are counted one by one. Later ones share a bucket with those whose sizes agree to three binary
+digits: one of a bucket is counted, and the others are scaled by their number of elements, between bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from math import prod
+from typing import Any
+
+MOST_EXACT = 64
+"""Signatures counted one by one, for each run and loop."""
+MOST_BUCKETS = 256
+"""Buckets counted after that; steps that would need one more are not counted."""
+DIGITS = 3
+"""Binary digits to which sizes in a bucket agree: to an eighth."""
+_PLAIN = frozenset({int, float, bool, str, type(None)})
+
+Signature = Any
+"""Hashable: pairs of a shape and a type, in tuples as nested as the values are."""
+
+
+def signature(value: Any) -> Signature:
+    """Shapes and types of a value and of what it holds; plain values by their type alone.
+
+    Raises:
+        RecursionError: it holds itself.
+    """
+    kind = type(value)
+    if kind is tuple or kind is list:
+        return tuple(map(signature, value))
+    if kind in _PLAIN:
+        return kind
+    try:  # asked for in every step: quicker than to look whether they are there
+        return value.shape, value.dtype
+    except AttributeError:
+        return _inside(value)
+
+
+def _inside(value: Any) -> Signature:
+    if isinstance(value, Mapping):
+        return tuple([(key, signature(entry)) for key, entry in value.items()])
+    if isinstance(value, list | tuple):
+        return tuple(map(signature, value))
+    if hasattr(value, "__dict__") and not isinstance(value, type) and not callable(value):
+        return type(value), signature(vars(value))
+    return type(value)
+
+
+def in_words(inputs: Signature) -> str:
+    """A signature for people: ``32×3×224×224 float32, 32 int64``."""
+    words = [f"{'×'.join(map(str, shape)) or 'scalar'} {_short(dtype)}" for shape, dtype in _arrays(inputs)]
+    return ", ".join(words) or "no arrays"
+
+
+def bucket(inputs: Signature) -> Signature:
+    """The signature that all of a bucket share: every size rounded down to `DIGITS` binary digits."""
+    if _is_array(inputs):
+        shape, dtype = inputs
+        return tuple(map(_rounded, shape)), dtype
+    return tuple([bucket(entry) for entry in inputs]) if isinstance(inputs, tuple) else inputs
+
+
+def scale(counted: Signature, other: Signature) -> tuple[float, float, float]:
+    """How many times the FLOPs of a counted signature another one of its bucket has: at best guess, least and most.
+
+    By the number of elements; at least, and at most, by the square of each size that is smaller, or greater (attention
+    grows with the square of a sequence, a batch alone).
+    """
+    best, least, most = 1.0, 1.0, 1.0
+    elements = [prod(shape) for shape, _ in _arrays(counted)]
+    others = [prod(shape) for shape, _ in _arrays(other)]
+    if sum(elements):
+        best = sum(others) / sum(elements)
+    ratios = {
+        (size, another)
+        for (shape, _), (another_shape, _) in zip(_arrays(counted), _arrays(other), strict=True)
+        for size, another in zip(shape, another_shape, strict=True)
+        if size != another and size
+    }
+    for size, another in ratios:  # a size that several arrays share counts once
+        least *= min(1.0, another / size) ** 2
+        most *= max(1.0, another / size) ** 2
+    return min(max(best, least), most), least, most
+
+
+def _rounded(size: int) -> int:
+    spare = max(0, size.bit_length() - DIGITS)
+    return size >> spare << spare
+
+
+def _is_array(inputs: Signature) -> bool:
+    return (
+        isinstance(inputs, tuple)
+        and len(inputs) == 2
+        and isinstance(inputs[0], tuple)
+        and all(isinstance(size, int) for size in inputs[0])
+        and not isinstance(inputs[1], tuple)
+    )
+
+
+def _arrays(inputs: Signature) -> Iterator[tuple[tuple[int, ...], Any]]:
+    if _is_array(inputs):
+        yield inputs
+    elif isinstance(inputs, tuple):
+        yield from chain.from_iterable(map(_arrays, inputs))
+
+
+def _short(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.").removeprefix("<dtype: '").removesuffix("'>")
