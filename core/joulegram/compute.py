@@ -10,14 +10,11 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-import numpy as np
-
-from joulegram.curves.curve import Curve, Steps
+from joulegram.curves.curve import Curve
 from joulegram.curves.trace import Trace
 from joulegram.flops.peaks import Peak
 from joulegram.quantities import Quantity, weakest
 from joulegram.records import FLOPS_IN, FLOPS_LESS, FLOPS_MORE, STEPS_OPAQUE, STEPS_UNCOUNTED, StepCount
-from joulegram.units import NS_PER_S
 
 PFLOP = 1e15
 
@@ -64,19 +61,6 @@ def _tally(trace: Trace, name: str, start_ns: int, end_ns: int) -> float:
 
 def _opaque(counts: list[StepCount]) -> list[str]:
     return sorted(set(chain.from_iterable(count.unknown for count in counts)))
-
-
-def counting_time(trace: Trace) -> Steps | None:
-    """1 while steps were being counted, 0 otherwise; None where that took no time."""
-    ends = [(count.end_ns, count.overhead_s) for counts in trace.counts for count in counts if count.overhead_s > 0]
-    if not ends:
-        return None
-    edges: list[int] = [trace.start_ns - 1]
-    for end_ns, overhead_s in sorted(ends):
-        begin_ns = max(end_ns - round(overhead_s * NS_PER_S), edges[-1] + 1)
-        if end_ns > begin_ns:
-            edges += [begin_ns, end_ns]
-    return Steps(np.array(edges, np.int64), np.array([float(index % 2) for index in range(len(edges))]))
 
 
 @dataclass(frozen=True, slots=True)

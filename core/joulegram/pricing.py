@@ -189,10 +189,7 @@ class Pricer:
     def footprint(self, start_ns: int, end_ns: int) -> Footprint:
         """What a span cost."""
         figures = {
-            name: replace(
-                _channel_figure(channel, self._counted[name], self._apart_j(name, start_ns, end_ns), start_ns, end_ns),
-                inside=self._inside[name],
-            )
+            name: replace(_channel_figure(channel, self._counted[name], start_ns, end_ns), inside=self._inside[name])
             for name, channel in self.trace.channels.items()
         }
         added = {figure.id: figure for figure in self._added(figures, start_ns, end_ns)}
@@ -235,37 +232,17 @@ class Pricer:
 
     @cached_property
     def _counted(self) -> dict[str, Curve]:
-        return {name: self._charged(counted(channel)) for name, channel in self.trace.channels.items()}
+        return {name: counted(channel) for name, channel in self.trace.channels.items()}
 
     @cached_property
     def _counted_once(self) -> dict[str, Curve]:
         return {
-            name: self._counted[name] if part is self.trace.channels[name] else self._charged(counted(part))
+            name: self._counted[name] if part is self.trace.channels[name] else counted(part)
             for name, part in self._parts.items()
         }
 
-    @cached_property
-    def _counting(self) -> Steps | None:
-        return compute.counting_time(self.trace)
-
-    def _charged(self, joules: Curve) -> Curve:
-        """A curve without what it rose by while steps were being counted."""
-        if self._counting is None:
-            return joules
-        return weigh(joules, Steps(self._counting.edges_ns, 1 - self._counting.values))
-
-    @cached_property
-    def _apart(self) -> dict[str, Curve]:
-        """What each channel, no joule in two of them, used while steps were being counted."""
-        if self._counting is None:
-            return {}
-        return {name: weigh(counted(part), self._counting) for name, part in self._parts.items()}
-
-    def _apart_j(self, name: str, start_ns: int, end_ns: int) -> float:
-        return _over(self._apart.get(name, Curve()), start_ns, end_ns)
-
     def _overhead(self, start_ns: int, end_ns: int) -> Quantity:
-        joules = sum(self._apart_j(name, start_ns, end_ns) for name in self._apart)
+        joules = sum(_over(part.apart, start_ns, end_ns) for part in self._parts.values())
         if joules <= 0:
             return NOT_COUNTING
         return Quantity(joules, 0.0, None, "modelled", "energy at the time of counting, for as long as it took")
@@ -275,8 +252,7 @@ class Pricer:
             if part is self.trace.channels[name]:
                 yield figures[name]
             elif self._inside[name] is None or _seconds_in(part.asked_s, start_ns, end_ns) > 0:
-                apart_j = self._apart_j(name, start_ns, end_ns)
-                yield _channel_figure(part, self._counted_once[name], apart_j, start_ns, end_ns)
+                yield _channel_figure(part, self._counted_once[name], start_ns, end_ns)
 
     # -- compute --------------------------------------------------------------------------------------------------
 
@@ -289,7 +265,8 @@ class Pricer:
         start_ns: int,
         end_ns: int,
     ) -> Efficiency:
-        counting_s = 0.0 if self._counting is None else self._counting.seconds_above(start_ns, end_ns)
+        counting = self.trace.counting
+        counting_s = 0.0 if counting is None else counting.seconds_above(start_ns, end_ns)
         busy_s = compute.exactly(seconds(start_ns, end_ns) - counting_s, "a span without a length")
         per_s = compute.ratio(flops, busy_s, "FLOPs over the time")
         idle = [(name, phase.energy_j) for name, phase in phases.items() if not phase.flops.value]
@@ -332,11 +309,13 @@ class Pricer:
     @cached_property
     def _phase_energy(self) -> dict[str, Curve]:
         """This run's joules in each phase; nothing where no recorder knew phases."""
+        if not self.trace.phase_s:
+            return {}
         channels = self._parts.values()
         names = sorted({phase for channel in channels for phase in channel.phases})
         if names and OTHER not in names:
             names.append(OTHER)
-        return {name: self._charged(merge([in_phase(channel, name) for channel in channels])) for name in names}
+        return {name: merge([in_phase(channel, name) for channel in channels]) for name in names}
 
     def _carbon(self, tariff: _Tariff, energy: Quantity, start_ns: int, end_ns: int) -> CarbonFigure:
         grams = tariff.grams(tariff.curves, energy, self.book.pue, start_ns, end_ns)
@@ -414,8 +393,7 @@ class Pricer:
         energy = span.energy_j
         if energy.value is None:
             return energy
-        joules = self._charged(in_phase(self._parts[span.id], phase))
-        value, refresh_s = _over(joules, start_ns, end_ns), self._refresh_s(span)
+        value, refresh_s = _over(in_phase(self._parts[span.id], phase), start_ns, end_ns), self._refresh_s(span)
         if duration_s / visits < 2 * refresh_s:
             high = None if energy.high is None else max(value, energy.high)
             how = "time-proportional within counter intervals"
@@ -535,16 +513,8 @@ def _range(values: list[float]) -> str:
     return f"{least:g}" if least == greatest else f"{least:g} to {greatest:g}"
 
 
-def _channel_figure(trace: ChannelTrace, run_j: Curve, apart_j: float, start_ns: int, end_ns: int) -> ChannelFigure:
-    """One channel's share and whole, with bounds from timing (its curve's knots) and gain (its device's accuracy).
-
-    Args:
-        trace: the channel.
-        run_j: this run's joules, without those used while steps were being counted.
-        apart_j: those (J).
-        start_ns: of the span (ns).
-        end_ns: its end (ns).
-    """
+def _channel_figure(trace: ChannelTrace, run_j: Curve, start_ns: int, end_ns: int) -> ChannelFigure:
+    """One channel's share and whole, with bounds from timing (its curve's knots) and gain (its device's accuracy)."""
     channel = trace.channel
     if not len(trace.node):
         absent = Quantity.absent("no sample yet")
@@ -559,7 +529,9 @@ def _channel_figure(trace: ChannelTrace, run_j: Curve, apart_j: float, start_ns:
     node = _bounded(node_j, trace.node, trace, start_ns, end_ns, hidden_j, asked_s, missing, channel.how)
     how = f"{channel.how}; {RULE}" if channel.share == "cpu" else channel.how
     value = _over(run_j, start_ns, end_ns)
-    run = _bounded(value, trace.run, trace, start_ns, end_ns, hidden_j, asked_s, missing, how, apart_j)
+    run = _bounded(
+        value, trace.run, trace, start_ns, end_ns, hidden_j, asked_s, missing, how, _over(trace.apart, start_ns, end_ns)
+    )
     return ChannelFigure(trace.id, channel.kind, channel.method, _within_node(run, node, trace), node)
 
 

@@ -16,7 +16,7 @@ from tiny_training import Tiny, loader
 
 Make = Callable[..., Any]
 pytestmark = pytest.mark.filterwarnings("ignore:.*no `val_dataloader`")
-FIGURES = ("energy_j", "carbon_g", "node_energy_j", "facility_energy_j")
+FIGURES = ("energy_j", "carbon_g", "flops", "node_energy_j", "facility_energy_j")
 
 
 def rows(logger: CSVLogger, name: str = "energy_j") -> list[tuple[int, float]]:

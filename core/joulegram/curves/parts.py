@@ -82,7 +82,8 @@ def _while_away(part: ChannelTrace, around: Sequence[ChannelTrace]) -> ChannelTr
 
 def _weighed(trace: ChannelTrace, weight: Steps) -> ChannelTrace:
     phases = {phase: weigh(curve, weight) for phase, curve in trace.phases.items()}
-    return replace(trace, node=weigh(trace.node, weight), run=weigh(trace.run, weight), phases=phases)
+    node, run, apart = (weigh(curve, weight) for curve in (trace.node, trace.run, trace.apart))
+    return replace(trace, node=node, run=run, phases=phases, apart=apart)
 
 
 def _steps(stretches: Sequence[Stretch], inside: float) -> Steps:

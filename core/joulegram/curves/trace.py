@@ -35,6 +35,8 @@ class ChannelTrace:
         asked_s: seconds in which there should have been samples.
         settled_ns: up to when (ns) the curves will not change any more.
         gaps: what was not covered, and why.
+        apart: joules of this run's share while its steps were being counted; once recorders are put together, these are
+            in `run` but in none of its phases.
     """
 
     id: str
@@ -47,6 +49,7 @@ class ChannelTrace:
     asked_s: Curve
     settled_ns: int
     gaps: tuple[Gap, ...] = ()
+    apart: Curve = field(default_factory=Curve)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,6 +133,7 @@ class Trace:
         end_ns: its end, or when it was last heard of (ns).
         tallies: what the loops of all recorders added up, by name.
         counts: the kinds of step that each recorder counted.
+        counting: 1 while the loop whose phases these are counted its steps, 0 otherwise; None where it never did.
     """
 
     timeline: Timeline
@@ -140,6 +144,7 @@ class Trace:
     end_ns: int = 0
     tallies: Mapping[str, Curve] = field(default_factory=dict)
     counts: tuple[tuple[StepCount, ...], ...] = ()
+    counting: Steps | None = None
 
 
 def together(recorders: Sequence[RecorderTrace], reference: RecorderTrace | None = None) -> Trace:
@@ -153,7 +158,7 @@ def together(recorders: Sequence[RecorderTrace], reference: RecorderTrace | None
     # What a recorder sampled after its own end is not the run's, although the run may go on elsewhere.
     own = recorders if len(recorders) == 1 else [_its_own(recorder) for recorder in recorders]
     reference = own[list(recorders).index(reference)]
-    placed = [recorder.on_clock_of(reference) for recorder in own]
+    placed = [_counting_apart(recorder.on_clock_of(reference)) for recorder in own]
     by_id: dict[str, list[ChannelTrace]] = {}
     for recorder in placed:
         for name, trace in recorder.channels.items():
@@ -170,6 +175,7 @@ def together(recorders: Sequence[RecorderTrace], reference: RecorderTrace | None
             for name in sorted({name for recorder in placed for name in recorder.tallies})
         },
         counts=tuple(recorder.counts for recorder in placed if recorder.counts),
+        counting=counting_time(loop),
         start_ns=min(recorder.start_ns for recorder in placed),
         end_ns=max(recorder.end_ns for recorder in placed),
     )
@@ -193,6 +199,35 @@ def _its_own(recorder: RecorderTrace) -> RecorderTrace:
     return replace(recorder, channels=channels)
 
 
+def counting_time(recorder: RecorderTrace) -> Steps | None:
+    """1 while a recorder's loop was counting its steps, 0 otherwise; None where it never did."""
+    edges_ns = [recorder.start_ns - 1]
+    for count in sorted(recorder.counts, key=lambda count: count.end_ns):
+        begin_ns = max(count.end_ns - round(count.overhead_s * NS_PER_S), edges_ns[-1] + 1)
+        if count.end_ns > begin_ns:
+            edges_ns += [begin_ns, count.end_ns]
+    if len(edges_ns) == 1:
+        return None
+    return Steps(np.array(edges_ns, np.int64), np.array([float(index % 2) for index in range(len(edges_ns))]))
+
+
+def _counting_apart(recorder: RecorderTrace) -> RecorderTrace:
+    """A recorder's trace with what it used while it counted steps taken out of its phases."""
+    counting = counting_time(recorder)
+    if counting is None:
+        return recorder
+    otherwise = Steps(counting.edges_ns, 1 - counting.values)
+    channels = {
+        name: replace(
+            trace,
+            apart=weigh(counted(trace), counting),
+            phases={phase: weigh(in_phase(trace, phase), otherwise) for phase in trace.phases or (OTHER,)},
+        )
+        for name, trace in recorder.channels.items()
+    }
+    return replace(recorder, channels=channels)
+
+
 def _joined(traces: Sequence[ChannelTrace], own: ChannelTrace | None) -> ChannelTrace:
     if len(traces) == 1:
         return traces[0]
@@ -208,10 +243,12 @@ def _joined(traces: Sequence[ChannelTrace], own: ChannelTrace | None) -> Channel
     if all(trace.channel.share == "exclusive" for trace in traces):
         run = one(trace.run for trace in traces)
         in_phases = {phase: one(in_phase(trace, phase) for trace in traces) for phase in phases}
+        apart = one(trace.apart for trace in traces)
     else:
         allowed = _allowed(node, traces)
         run = weigh(merge([trace.run for trace in traces]), allowed)
         in_phases = {phase: weigh(merge([in_phase(trace, phase) for trace in traces]), allowed) for phase in phases}
+        apart = weigh(merge([trace.apart for trace in traces]), allowed)
     return ChannelTrace(
         id=traces[0].id,
         channel=replace(traces[0].channel, lag_s=max(trace.channel.lag_s for trace in traces)),
@@ -223,6 +260,7 @@ def _joined(traces: Sequence[ChannelTrace], own: ChannelTrace | None) -> Channel
         asked_s=_either(trace.asked_s for trace in traces),
         settled_ns=min(_unsettled_from(trace) for trace in traces),
         gaps=tuple(gap for trace in traces for gap in trace.gaps),
+        apart=apart,
     )
 
 
@@ -257,6 +295,8 @@ def in_phase(trace: ChannelTrace, phase: str) -> Curve:
 
 def counted(trace: ChannelTrace) -> Curve:
     """Joules of this run's share: of all phases, where there are any, so that they sum to it at every moment.
+
+    Once recorders are put together, without what counting steps used.
 
     At the edges of its recorder's spans this is `run` itself; elsewhere each was compressed on its own.
     """
