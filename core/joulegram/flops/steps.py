@@ -33,6 +33,8 @@ def signature(value: Any) -> Signature:
     kind = type(value)
     if kind is tuple or kind is list:
         return tuple(map(signature, value))
+    if kind is dict:
+        return tuple(value), tuple(map(signature, value.values()))
     if kind in _PLAIN:
         return kind
     try:  # asked for in every step: quicker than to look whether they are there
@@ -43,9 +45,9 @@ def signature(value: Any) -> Signature:
 
 def _inside(value: Any) -> Signature:
     if isinstance(value, Mapping):
-        return tuple([(key, signature(entry)) for key, entry in value.items()])
+        return signature(dict(value))
     if isinstance(value, list | tuple):
-        return tuple(map(signature, value))
+        return signature(tuple(value))
     if hasattr(value, "__dict__") and not isinstance(value, type) and not callable(value):
         return type(value), signature(vars(value))
     return type(value)
