@@ -278,3 +278,27 @@ def test_a_switch_that_says_neither_yes_nor_no_is_one_clear_line(world: World) -
     world(DISABLED="perhaps")
     with pytest.raises(ConfigError, match="environment: disabled = 'perhaps': yes or no is needed"):
         config.disabled()
+
+
+def test_peak_rates_of_devices_may_come_from_anywhere_and_are_laid_over_each_other(world: World) -> None:
+    folder = world(
+        '[peaks."My device"]\nbfloat16 = 9.9e14\nfloat32 = 1e13',
+        '[tool.joulegram.peaks."My device"]\nbfloat16 = 8e14',
+        PEAKS_H200_TF32="4e14",
+    )
+    assert load(folder=folder).peaks == {"My device": {"bfloat16": 8e14, "float32": 1e13}, "h200": {"tf32": 4e14}}
+
+
+@pytest.mark.parametrize(
+    ("peaks", "why"),
+    [
+        ({"My device": 1e14}, "a table is needed for each device"),
+        ({"My device": {"bf16": 1e14}}, "My device has a rate for bf16; known are: float64, "),
+        ({"My device": {"bfloat16": 990}}, "My device needs its rate for bfloat16 in FLOP/s"),
+        ({"My device": {"bfloat16": "fast"}}, "My device needs its rate for bfloat16 in FLOP/s"),
+    ],
+)
+def test_a_peak_rate_that_is_not_understood_is_refused_in_a_line(world: World, peaks: Any, why: str) -> None:
+    said = refusal({"peaks": peaks}, world())
+    assert why in said
+    assert "\n" not in said

@@ -24,7 +24,9 @@ PREFIX = "JOULEGRAM_"
 _OTHER_VARIABLES = frozenset({"RUN", "DISABLED", "AUTO", "HOST", "RUNTIME_DIR", "CONFIG", "PROFILES"})
 # A project's pyproject.toml may not set these.
 _USERS_ALONE = frozenset({"feeds", "meter_options", "ip_lookup"})
-_TABLES = frozenset({"feeds", "meter_options"})
+_TABLES = frozenset({"feeds", "meter_options", "peaks"})
+PEAK_TYPES = ("float64", "float32", "tf32", "float16", "bfloat16", "float8", "int8")
+"""What a peak rate is told for."""
 # In a TOML header, as a key of its own line, or further on in a line whose key is `tool`.
 _OUR_NAME = rb"""(?m)^\s*(?:\[.*joulegram|(["']?)joulegram\1\s*[.=]|(["']?)tool\2\s*[.=].*joulegram)"""
 
@@ -52,6 +54,7 @@ class Settings:
         feeds: options of the intensity feeds by name, addresses and keys among them.
         meter_options: options of the meters by name.
         ip_lookup: whether the place may be looked up from the IP address.
+        peaks: peak rates of devices of your own (FLOP/s), by product name and then type (`PEAK_TYPES`).
     """
 
     ledger: str | None = None
@@ -303,6 +306,23 @@ def _table(value: Any) -> Mapping[str, Mapping[str, Any]]:
     return value
 
 
+def _peaks(value: Any) -> Mapping[str, Mapping[str, float]]:
+    if not isinstance(value, Mapping) or not all(isinstance(rates, Mapping) for rates in value.values()):
+        raise TypeError('a table is needed for each device: "My device" = { bfloat16 = 9.9e14 }')
+    return {
+        device: {kind: _peak(device, kind, rate) for kind, rate in rates.items()} for device, rates in value.items()
+    }
+
+
+def _peak(device: str, kind: str, value: Any) -> float:
+    if kind not in PEAK_TYPES:
+        raise ValueError(f"{device} has a rate for {kind}; known are: {', '.join(PEAK_TYPES)}")
+    flop_per_s = _number(value)
+    if not 1e6 <= flop_per_s < 1e20:
+        raise ValueError(f"{device} needs its rate for {kind} in FLOP/s, such as 9.9e14")
+    return flop_per_s
+
+
 def _plugin(group: str, name: str) -> str:
     """The name of an installed plugin; those of other packages are looked for only where it is none of ours."""
     if name not in registry.own_names(group) and name not in (offer := registry.names(group)):
@@ -337,5 +357,6 @@ _READERS: dict[str, Any] = {
     "feeds": _table,
     "meter_options": _table,
     "ip_lookup": _truth,
+    "peaks": _peaks,
     "disabled": _truth,
 }
