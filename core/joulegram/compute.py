@@ -129,7 +129,7 @@ def utilisation(flop_per_s: Quantity, trace: Trace, peak_of: Callable[[str, str]
                 f"no peak rate of {most.device} for {most.dtype} is known; "
                 f'the setting peaks takes one: {{"{most.device}": {{"{most.dtype}": FLOP_PER_S}}}}'
             )
-        total += peak.flop_per_s
+        total += peak.flop_per_s * most.devices
         sources[f"{most.device} {peak.flop_per_s:.4g} FLOP/s in {most.dtype} ({peak.source})"] = None
     return ratio(flop_per_s, exactly(total, "no step was counted on a known device"), "of " + "; ".join(sources))
 

@@ -304,6 +304,7 @@ class StepCount(Record):
         unknown: operations that have no formula, with how often one step calls them: `flops` is then a lower bound.
         dtype: what most of the operations compute in; None for none.
         device: what they run on; None for none.
+        devices: on how many of these.
         end_ns: when the counting was over (monotonic ns).
         overhead_s: time (s), up to then, that counting itself took.
     """
@@ -317,6 +318,7 @@ class StepCount(Record):
     unknown: Mapping[str, int] = field(default_factory=dict)
     dtype: str | None = None
     device: str | None = None
+    devices: int = 1
     end_ns: int = 0
     overhead_s: float = 0.0
 

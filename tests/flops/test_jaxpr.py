@@ -382,13 +382,13 @@ def test_what_usual_models_do_besides_products_is_no_gap() -> None:
     assert (found.flops, found.unknown) == (0, {})
 
 
-def test_what_runs_on_every_device_counts_on_all_and_names_none() -> None:
+def test_what_runs_on_every_device_counts_on_all_of_them() -> None:
     mesh = AbstractMesh((4, 2), ("data", "model"))
     spec = PartitionSpec("data")
     step = jax.shard_map(lambda x: x @ x.T, mesh=mesh, in_specs=spec, out_specs=spec)
     found = count(step, shaped(32, 8))
     assert found.flops == 4 * 2 * (2 * 8 * 8 * 8)
-    assert found.device is None
+    assert (found.device, found.devices) == ("cpu", 4)
     assert count(jax.pmap(jnp.dot), shaped(1, 8, 8), shaped(1, 8, 8)).flops == PRODUCT
 
 
@@ -457,7 +457,7 @@ def test_processes_that_share_a_program_each_count_the_part_of_their_own_devices
     devices = [SimpleNamespace(platform="cpu", device_kind="cpu", process_index=index // 2) for index in range(8)]
     monkeypatch.setattr("joulegram.flops.jaxpr._devices", lambda _: devices)
     found = count(jnp.dot, SQUARE, SQUARE)
-    assert (found.flops, found.device) == (PRODUCT * 2 // 8, None)
+    assert (found.flops, found.device, found.devices) == (PRODUCT * 2 // 8, "cpu", 2)
 
 
 def test_the_counter_loads_no_jax_before_it_counts() -> None:

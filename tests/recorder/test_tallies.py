@@ -144,9 +144,7 @@ def test_what_counting_took_is_in_no_figure_but_its_own() -> None:
     made, _ = begun()  # 100 W
     span = made.begin("epoch")
     made.run_for(4)
-    made.say(
-        StepCount("fit", "", 800, "counted", {}, "float32", "cpu", made.clock.monotonic_ns() - NS_PER_S, overhead_s=0.5)
-    )
+    made.say(StepCount("fit", "", 800, "counted", end_ns=made.clock.monotonic_ns() - NS_PER_S, overhead_s=0.5))
     made.tally({"flops forward": 800.0})
     made.finish(span)
     made.run_for(1)
@@ -172,7 +170,7 @@ def test_spans_that_tile_a_run_add_up_to_it_whatever_was_counted_in_them(
     start_ns = made.header.start_ns
     for end_s, overhead_s in counted:
         end_ns = start_ns + round(end_s * 3 * NS_PER_S)
-        made.say(StepCount("fit", "", 1, "counted", {}, None, None, end_ns, overhead_s))
+        made.say(StepCount("fit", "", 1, "counted", end_ns=end_ns, overhead_s=overhead_s))
     pricer = Pricer(live(made), price())
     edges = [start_ns, *(start_ns + round(cut * NS_PER_S) for cut in sorted(cuts)), start_ns + 10 * NS_PER_S]
     parts = [pricer.footprint(a, b) for a, b in pairwise(edges)]

@@ -30,6 +30,7 @@ class Count:
         dtype: what most of the operations compute in (``float32``, ``bfloat16``, …); None for none.
         device: what they ran on, by its product name where it has one (``NVIDIA H100 80GB HBM3``), else its kind
             (``cpu``); None for none.
+        devices: on how many of these.
         overhead_s: time that counting itself took (s).
     """
 
@@ -39,6 +40,7 @@ class Count:
     unknown: Mapping[str, int] = field(default_factory=dict)
     dtype: str | None = None
     device: str | None = None
+    devices: int = 1
     overhead_s: float = 0.0
 
 

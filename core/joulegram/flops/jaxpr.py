@@ -76,7 +76,8 @@ class JaxprCounter(FlopCounter):
             how="from the jaxpr" + ("; of each cond, the branch that computes most" if work.chosen else ""),
             unknown=dict(work.unknown),
             dtype=max(work.flops, key=work.flops.__getitem__, default=None),
-            device=devices[0].device_kind if work.total and len(devices) * work.spread == 1 else None,
+            device=devices[0].device_kind if work.total else None,
+            devices=max(len(devices), work.spread) * own // len(devices),
             overhead_s=time.perf_counter() - started_s,
         )
 

@@ -149,7 +149,7 @@ class StepCounter:
         if count.unknown:
             amounts[STEPS_OPAQUE] = 1.0
         self._counted[slot] = (shapes, amounts)
-        self._say(shapes, count.flops, count.how, overhead_s, count.unknown, count.dtype, count.device)
+        self._say(shapes, count.how, overhead_s, count)
         return self._keep(key, amounts)
 
     def _keep(self, key: Key, amounts: Amounts) -> Amounts:
@@ -161,16 +161,24 @@ class StepCounter:
     def _give_up(self, why: str, shapes: Signature, overhead_s: float = 0.0) -> Amounts:
         if why not in self._told:
             self._told.add(why)
-            self._say(shapes, None, why, overhead_s)
+            self._say(shapes, why, overhead_s)
             self._recorder.note("flops", f"FLOPs of {self._stage} steps are missing: {why}")
         return NOT_COUNTED
 
-    def _say(self, shapes: Signature, flops: int | None, how: str, overhead_s: float, *what: Any) -> None:
-        """Adds to the run's records; `what`: unknown operations, data type, device."""
-        unknown, dtype, device = what or ({}, None, None)
-        end_ns = self._recorder.clock.monotonic_ns()
+    def _say(self, shapes: Signature, how: str, overhead_s: float, count: Count | None = None) -> None:
         self._recorder.say(
-            StepCount(self._stage, in_words(shapes), flops, how, unknown, dtype, device, end_ns, overhead_s)
+            StepCount(
+                stage=self._stage,
+                inputs=in_words(shapes),
+                flops=None if count is None else count.flops,
+                how=how,
+                unknown={} if count is None else count.unknown,
+                dtype=None if count is None else count.dtype,
+                device=None if count is None else count.device,
+                devices=1 if count is None else count.devices,
+                end_ns=self._recorder.clock.monotonic_ns(),
+                overhead_s=overhead_s,
+            )
         )
 
 
