@@ -99,6 +99,28 @@ def test_a_meter_is_read_when_it_is_due_and_at_edges(clock: OwnedClock) -> None:
     assert counter.reads == 3
 
 
+def test_meters_that_are_due_almost_together_are_read_together_and_never_later_than_they_are_due(
+    clock: OwnedClock,
+) -> None:
+    first, second, rare = Counter(clock), Counter(clock, names=("gpu:B",)), Counter(clock, names=("gpu:C",))
+    rare.period_s = 0.5  # type: ignore[misc]
+    sampler = sampler_of(clock, first)
+    clock.advance(0.043)
+    sampler.take(Opened("second", second))
+    sampler.take(Opened("rare", rare))
+    sampler.tick()
+    read_s: list[float] = []
+    first.before_read = lambda: read_s.append(clock.monotonic_ns() / S)
+    wakeups = 0
+    while clock.monotonic_ns() < 105 * S:
+        clock.advance((sampler.next_due_ns() - clock.monotonic_ns()) / S + 1e-4)
+        sampler.tick()
+        wakeups += 1
+    assert wakeups == len(read_s) == second.reads - 1 <= 5 / 0.05
+    assert rare.reads - 1 == wakeups // 10  # a tenth as often, and in none of its own wake-ups
+    assert max(b - a for a, b in itertools.pairwise(read_s)) <= 0.05 + 1.1e-4
+
+
 def test_forty_meters_are_all_read_and_one_that_fails_costs_the_others_nothing(
     clock: OwnedClock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -21,6 +21,7 @@ from joulegram.curves.phases import OTHER
 from joulegram.host.clock import Clock, drift_ns
 from joulegram.host.cohort import Cohort
 from joulegram.notices import warn
+from joulegram.recorder.bell import Bell
 from joulegram.recorder.knots import new_knots
 from joulegram.recorder.opening import Opened
 from joulegram.recorder.sampler import Sampler, Superseded
@@ -105,8 +106,8 @@ class Recorder:
         self._closed_spans: deque[Spanlike] = deque()
         self._open_spans: dict[int, Spanlike] = {}
         self._told_spans: dict[int, SpanRecord] = {}
-        self._wake, self._throttle, self._flush_asked = threading.Event(), threading.Event(), threading.Event()
-        self._sampled, self._kept = threading.Event(), threading.Event()
+        self._wake, self._flush_asked = Bell(), Bell()
+        self._throttle, self._sampled, self._kept = threading.Event(), threading.Event(), threading.Event()
         self._generation = 0
         self._end: End | None = None
         self._closing = self._abandoned = False
@@ -131,8 +132,7 @@ class Recorder:
             self._sampler.read_instantly()
         self._sampler.marks.append((time_ns, None))
         self._sampler.tallies.edge(time_ns)
-        if not self._wake.is_set():
-            self._wake.set()
+        self._wake.ring()
 
     def phase(self, time_ns: int, phase: str) -> None:
         """From `time_ns` on the loop is in `phase`."""
@@ -166,7 +166,7 @@ class Recorder:
 
     def flush_soon(self) -> None:
         """Asks for what is known to be written, without waiting for it."""
-        self._flush_asked.set()
+        self._flush_asked.ring()
 
     @property
     def alive(self) -> bool:
@@ -225,7 +225,7 @@ class Recorder:
         if not self.alive:
             return
         self._end = End(end_ns, status, self.clock.anchor())
-        self._wake.set()
+        self._wake.ring()
         self._throttle.set()
         self._sampled.wait(EXIT_WAIT_S)
 
@@ -238,7 +238,7 @@ class Recorder:
             self._end.end_ns, self._end.status, self.clock.anchor(), error, cpu_s, wakeups, summary, dict(attributes)
         )
         self._closing = True
-        self._flush_asked.set()
+        self._flush_asked.ring()
         self._kept.wait(EXIT_WAIT_S)
         _RECORDERS.discard(self)
 
@@ -273,8 +273,7 @@ class Recorder:
             if woken:
                 self._throttle.wait(THROTTLE_S)
             wait_s = (self._sampler.next_due_ns() - self.clock.monotonic_ns()) / NS_PER_S
-            woken = self._wake.wait(max(0.0, wait_s))
-            self._wake.clear()
+            woken = self._wake.wait(wait_s)
 
     def _all_passed(self) -> bool:
         """Whether every counter has moved past the end, or has had its time to."""
@@ -289,7 +288,6 @@ class Recorder:
         flushed_ns = self.clock.monotonic_ns() - FLUSH_NS + NS_PER_S
         while not self._abandoned:
             asked = self._flush_asked.wait(WATCH_S)
-            self._flush_asked.clear()
             if self._sampler.overdue(READ_DEADLINE_NS):
                 self._generation += 1
                 with suppress(RuntimeError):  # the process is ending, and starts no thread any more

@@ -32,6 +32,8 @@ HOLD_NS = 10_000_000
 """Samples younger than this wait for the next tick, so that a mark stamped just before them is in by then."""
 INSTANT_NS = 50_000
 """A read in the caller's thread that takes longer is the last one there."""
+TOGETHER_NS = 10_000_000
+"""What is due within this time is read now: waking up costs more than reading, so meters come to be read together."""
 ANCHOR_PERIOD_NS = NS_PER_S
 JUMP_NS = NS_PER_S // 2
 CLOSE_WAIT_S = 0.1
@@ -142,11 +144,13 @@ class Sampler:
         if self.shares is None:
             self.shares = ShareLog.begin(self._cohort, self._since)
         self._open_others()
-        for meter_log in list(self.meters):
-            if meter_log.alive and not meter_log.stuck and (everything or final or meter_log.due_ns <= now_ns):
-                self._read(meter_log)
+        due = [log for log in self._working() if everything or final or log.due_ns - TOGETHER_NS <= now_ns]
+        for meter_log in due:
+            self._read(meter_log)
         self._take_samples()
         now_ns = self._clock.monotonic_ns()
+        for meter_log in due:
+            meter_log.due_ns = now_ns + meter_log.period_ns
         if final or self.shares.due_ns <= now_ns or (everything and self.shares.affordable_ns <= now_ns):
             self._share(self.shares, now_ns)
         self._settle(now_ns if final else now_ns - HOLD_NS)
@@ -154,8 +158,7 @@ class Sampler:
 
     def next_due_ns(self) -> int:
         """When the next tick is due (ns)."""
-        dues = [meter_log.due_ns for meter_log in self.meters if meter_log.alive and not meter_log.stuck]
-        return min([*dues, self._clock.monotonic_ns() + NS_PER_S])
+        return min([self._clock.monotonic_ns() + NS_PER_S, *(meter_log.due_ns for meter_log in self._working())])
 
     def end(self, end_ns: int) -> None:
         """Closes the meters; channels that fail are missing up to here."""
@@ -284,6 +287,10 @@ class Sampler:
 
     # -- reading ------------------------------------------------------------------------------------------------
 
+    def _working(self) -> list[MeterLog]:
+        """The meters that can be read."""
+        return [meter_log for meter_log in self.meters if meter_log.alive and not meter_log.stuck]
+
     def _read(self, meter_log: MeterLog) -> None:
         if not meter_log.lock.acquire(blocking=False):
             return  # a caller's thread is reading it this very moment
@@ -299,7 +306,6 @@ class Sampler:
             self._finish(ticket, meter_log)
         finally:
             meter_log.lock.release()
-        meter_log.due_ns = self._clock.monotonic_ns() + meter_log.period_ns
 
     def _share(self, shares: ShareLog, now_ns: int) -> None:
         """Gives every channel this recorder's part of it since the look before."""

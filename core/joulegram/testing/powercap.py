@@ -91,6 +91,14 @@ def _package(number: int, name: str = "", scale: float = 1.0, dram: bool = True)
     return (package, VirtualZone(f"intel-rapl:{number}:0", "dram", 0.2 * scale, f"dram:{name}"))[: 1 + dram]
 
 
+def _amd(number: int, scale: float = 1.0) -> tuple[VirtualZone, ...]:
+    """A package that shows neither DRAM nor limits."""
+    return (
+        VirtualZone(f"intel-rapl:{number}", f"package-{number}", scale, f"cpu:package-{number}", limited=False),
+        VirtualZone(f"intel-rapl:{number}:0", "core", 0.7 * scale, limited=False),
+    )
+
+
 _CLIENT = (
     VirtualZone("intel-rapl:0:0", "core", 0.7),
     VirtualZone("intel-rapl:0:1", "uncore", 0.1),
@@ -115,10 +123,8 @@ LAYOUTS: Mapping[str, tuple[VirtualZone, ...]] = MappingProxyType(
         "twelve_sockets": tuple(zone for number in range(12) for zone in _package(number, scale=1 - number / 20)),
         "multi_die": _package(0, "package-0-die-0") + _package(1, "package-0-die-1", scale=0.6),
         "mirrored_dies": (VirtualZone("intel-rapl:0", "package-0-die-0", channel="cpu:package-0-die-0"), *_DIES),
-        "amd": (
-            VirtualZone("intel-rapl:0", "package-0", channel="cpu:package-0", limited=False),
-            VirtualZone("intel-rapl:0:0", "core", 0.7, limited=False),
-        ),
+        "amd": _amd(0),
+        "amd_two_sockets": _amd(0) + _amd(1, scale=0.8),
         "psys_only": (VirtualZone("intel-rapl:0", "psys", 1.5),),
     }
 )
