@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from joulegram.ledger.writer import JournalWriter, free_path
 from joulegram.meters import Meter
 from joulegram.recorder.opening import Opened
 from joulegram.recorder.recorder import Recorder, Sink
+from joulegram.recorder.sampler import Sampler, Superseded
 from joulegram.records import Anchor, Channel, Header, IntensityPoint, PriceBook, Pue, Record, SpanRecord, Status
 from joulegram.units import NS_PER_S
 
@@ -98,6 +100,35 @@ class ModelCounter(Counter):
     """One that gives way to a real counter."""
 
     fallback: ClassVar[int] = 2
+
+
+class Sticking:
+    """A meter that blocks in another thread until it is released."""
+
+    def __init__(self, sampler: Sampler, counter: Counter) -> None:
+        self._inside, self._release, self.ended = threading.Event(), threading.Event(), threading.Event()
+        counter.before_read = self._block
+        self._counter, self._sampler = counter, sampler
+        self._thread = threading.Thread(target=self._sample)
+
+    def _block(self) -> None:
+        self._inside.set()
+        assert self._release.wait(30)
+
+    def _sample(self) -> None:
+        try:
+            self._sampler.tick(everything=True)
+        except Superseded:
+            self.ended.set()
+
+    def begin(self) -> None:
+        self._thread.start()
+        assert self._inside.wait(30)
+
+    def release(self) -> None:
+        self._counter.before_read = lambda: None
+        self._release.set()
+        self._thread.join()
 
 
 class Kept:

@@ -523,9 +523,12 @@ def _channel_figure(trace: ChannelTrace, run_j: Curve, start_ns: int, end_ns: in
     hidden_s = max(0.0, asked_s - _seconds_in(trace.known_s, start_ns, end_ns))
     hidden_j = 0.0 if hidden_s <= 1e-9 else None if channel.max_w is None else channel.max_w * hidden_s
     missing = tuple(_failures(trace, start_ns, end_ns))
+    node_j = _over(trace.node, start_ns, end_ns)
+    if missing and node_j <= 0 and 0 < asked_s <= hidden_s + 1e-9:  # none of it was counted, which is not zero
+        absent = Quantity.absent("it failed for all of this time", missing)
+        return ChannelFigure(trace.id, channel.kind, channel.method, absent, absent)
     if hidden_j is None and not missing:
         missing = (f"{trace.id}: not read for {hidden_s:.3g} s",)
-    node_j = _over(trace.node, start_ns, end_ns)
     node = _bounded(node_j, trace.node, trace, start_ns, end_ns, hidden_j, asked_s, missing, channel.how)
     how = f"{channel.how}; {RULE}" if channel.share == "cpu" else channel.how
     value = _over(run_j, start_ns, end_ns)

@@ -86,7 +86,7 @@ def weakest(methods: Iterable[Method]) -> Method:
 def total(parts: Iterable[tuple[str, Quantity]], nothing: str = "no part was recorded") -> Quantity:
     """Sum of named parts, added as intervals.
 
-    A part without a value is listed in `missing`; then, or where any part has no upper bound, the sum has none.
+    A part without a value is listed in `missing`, by what it misses or by its name; then, or where any part has no upper bound, the sum has none.
 
     Args:
         parts: (name, quantity) pairs, all in one unit.
@@ -94,7 +94,7 @@ def total(parts: Iterable[tuple[str, Quantity]], nothing: str = "no part was rec
     """
     parts = list(parts)
     present = [quantity for _, quantity in parts if quantity.value is not None]
-    absent = [name for name, quantity in parts if quantity.value is None]
+    absent = [phrase for name, quantity in parts if quantity.value is None for phrase in quantity.missing or (name,)]
     missing = tuple(dict.fromkeys([*absent, *(phrase for q in present for phrase in q.missing)]))
     if not present:
         reasons = dict.fromkeys(f"{name}: {q.how}" if q.how else name for name, q in parts)

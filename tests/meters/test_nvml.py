@@ -308,61 +308,6 @@ def test_a_lost_gpu_is_missing_alone_and_for_its_time(machine):
     assert all(isfinite(second) for _, second in readings)
 
 
-@pytest.mark.parametrize("error", ERRORS)
-@pytest.mark.parametrize("profile", [a100, pascal], ids=["counter", "power"])
-def test_any_error_while_reading_is_a_missing_reading_of_that_gpu(machine, profile, error):
-    names = ("nvmlDeviceGetTotalEnergyConsumption", "nvmlDeviceGetPowerUsage", "nvmlDeviceGetFieldValues")
-    broken = profile(power=CONSTANT)
-    broken = replace(broken, faults=(*broken.faults, *(Fault(name, error, 11.0, 12.0) for name in names)))
-    fake = machine(broken, Gpu(power=CONSTANT))
-    readings = sampled(fake, opened(fake), 3)
-    assert [isnan(first) for first, _ in readings] == [20 <= number < 40 for number in range(61)]
-    assert readings[-1][1] - readings[0][1] == pytest.approx(600)
-
-
-ASKED_WHEN_OPENING = [
-    "nvmlInitWithFlags",
-    "nvmlDeviceGetCount_v2",
-    "nvmlDeviceGetHandleByIndex_v2",
-    "nvmlDeviceGetUUID",
-    "nvmlDeviceGetName",
-    "nvmlDeviceGetPciInfo_v3",
-    "nvmlDeviceGetNumGpuCores",
-    "nvmlDeviceGetMaxClockInfo",
-    "nvmlDeviceGetMigMode",
-    "nvmlDeviceGetMaxMigDeviceCount",
-    "nvmlDeviceGetMigDeviceHandleByIndex",
-    "nvmlDeviceGetGpuInstanceId",
-    "nvmlDeviceGetComputeInstanceId",
-    "nvmlDeviceGetTotalEnergyConsumption",
-    "nvmlDeviceGetC2cModeInfoV",
-    "nvmlDeviceGetArchitecture",
-    "nvmlDeviceGetCudaComputeCapability",
-    "nvmlDeviceGetEnforcedPowerLimit",
-    "nvmlDeviceGetFieldValues",
-    "nvmlDeviceGetPowerUsage",
-    "nvmlDeviceGetProcessesUtilizationInfo",
-    "nvmlDeviceGetProcessUtilization",
-]
-
-
-@pytest.mark.parametrize("function", ASKED_WHEN_OPENING)
-def test_any_error_while_opening_leaves_the_other_gpus_measured(machine, function):
-    for error in ERRORS:
-        broken = Fault(function, error)
-        gpu = replace(MIG, faults=(broken,))
-        fake = machine(gpu, pascal(power=CONSTANT), Gpu(power=CONSTANT), faults=[broken] * ("Init" in function))
-        try:
-            meter = opened(fake)
-        except (Absent, Denied):
-            assert "Init" in function
-            continue
-        by_uuid = dict(zip(uuids(meter), used_j(fake, meter, 1), strict=True))
-        assert by_uuid[made_up_uuid(1)] == pytest.approx(200)
-        assert by_uuid[made_up_uuid(2)] == pytest.approx(200)
-        assert not by_uuid.get(made_up_uuid(0), 200) < 190, "missing is not zero"
-
-
 def test_gpus_that_cannot_be_listed_or_told_apart_are_denied(machine):
     with pytest.raises(Denied, match="does not list its GPUs"):
         opened(machine(Gpu(), faults=[Fault("nvmlDeviceGetCount_v2", 999)]))

@@ -11,7 +11,7 @@ from math import nan
 from typing import Any, ClassVar
 
 import pytest
-from worlds import NOTHING, Counter, InstantCounter, ModelCounter, OwnedClock
+from worlds import NOTHING, Counter, InstantCounter, ModelCounter, OwnedClock, Sticking
 
 from joulegram.config import ConfigError, Settings
 from joulegram.curves.phases import MOST_MARKS
@@ -284,35 +284,6 @@ def test_a_meter_that_fails_to_close_keeps_no_other_open(clock: OwnedClock) -> N
 
 
 # -- meters that do not come back -------------------------------------------------------------------------------------
-
-
-class Sticking:
-    """A meter that blocks in another thread until it is released."""
-
-    def __init__(self, sampler: Sampler, counter: Counter) -> None:
-        self._inside, self._release, self.ended = threading.Event(), threading.Event(), threading.Event()
-        counter.before_read = self._block
-        self._counter, self._sampler = counter, sampler
-        self._thread = threading.Thread(target=self._sample)
-
-    def _block(self) -> None:
-        self._inside.set()
-        assert self._release.wait(30)
-
-    def _sample(self) -> None:
-        try:
-            self._sampler.tick(everything=True)
-        except Superseded:
-            self.ended.set()
-
-    def begin(self) -> None:
-        self._thread.start()
-        assert self._inside.wait(30)
-
-    def release(self) -> None:
-        self._counter.before_read = lambda: None
-        self._release.set()
-        self._thread.join()
 
 
 def test_a_stuck_meter_delays_no_other_and_is_missing_just_as_long(
