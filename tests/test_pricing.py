@@ -462,15 +462,16 @@ def recordings(draw: st.DrawFn) -> tuple[Curve, Trace, list[int]]:
     turns = draw(st.lists(st.tuples(inside, st.sampled_from(["data", "forward", "other"])), max_size=12))
     marks = sorted([*((edge, None) for edge in edges), *turns], key=lambda mark: mark[0])
     cpu_share = draw(st.floats(0, 1))
+    step_j = draw(st.sampled_from([1e-3, 20.0]))
 
-    logs = [ChannelLog(GPU, 0, 10 * S), ChannelLog(CPU, 0, 10 * S)]
+    logs = [ChannelLog(replace(channel, quantum_j=step_j), 0, 10 * S) for channel in (GPU, CPU)]
     clock = PhaseLog(0)
     for mark in marks:
         for follower in (*logs, clock):
             follower.cursor.add(mark)
     for log in logs:
         for time_ns in samples:
-            log.sample(time_ns, float(truth.at([time_ns])[0]))
+            log.sample(time_ns, float(truth.at([time_ns])[0] // step_j * step_j))
         log.share(Share(0.5, cpu_share))
         log.settle(end_ns, phases_used=bool(turns))
     clock.settle(end_ns, phases_used=bool(turns))
@@ -558,6 +559,27 @@ def test_every_figure_lies_between_its_bounds_and_its_json_is_plain(recording: t
         check(pricer.footprint(start, end).to_json())
 
 
+# -- shared devices -------------------------------------------------------------------------------------------------
+
+
+def test_of_a_device_that_others_used_as_well_a_run_may_have_drawn_next_to_nothing() -> None:
+    shared = traced(replace(GPU, share="process"), line(0, 10, 1000), Curve.of([0, 5 * S, 10 * S], [0, 500, 600]))
+    energy = footprint(trace(shared)).energy_j
+    assert (energy.value, energy.low, energy.high) == (600, 0, 1000)
+
+
+def test_while_nobody_else_used_it_a_shared_device_is_all_this_runs() -> None:
+    node = Curve.of([0, 5 * S, 10 * S], [0, 500, 1000])
+    shared = traced(replace(GPU, share="process"), node, Curve.of([0, 5 * S, 10 * S], [0, 500, 600]))
+    alone = footprint(trace(shared), None, 0, 5).energy_j
+    assert (alone.value, alone.low, alone.high) == (500, 500, 500)
+
+
+def test_where_nobody_tells_its_users_apart_all_of_a_device_is_counted_and_it_may_have_been_nothing() -> None:
+    energy = footprint(trace(traced(replace(GPU, share="undivided"), line(0, 10, 1000)))).energy_j
+    assert (energy.value, energy.low, energy.high) == (1000, 0, 1000)
+
+
 # -- a whole and its parts ------------------------------------------------------------------------------------------
 
 PLUG = Channel("node:plug", "node", "measured", "a plug", max_w=1000.0)
@@ -630,10 +652,20 @@ def test_two_plugs_of_one_machine_add_up() -> None:
 
 
 def test_a_module_contains_its_processors_and_a_wall_meter_the_module() -> None:
-    module, parts = traced(MODULE, line(0, 10, 300)), [traced(GPU, line(0, 10, 100)), traced(CPU, line(0, 10, 50))]
+    own = replace(GPU, id="gpu:total")
+    module, parts = traced(MODULE, line(0, 10, 300)), [traced(own, line(0, 10, 100)), traced(CPU, line(0, 10, 50))]
     disk = traced(replace(GPU, id="disk:0", kind="disk"), line(0, 10, 7))
     assert footprint(trace(*parts, module, disk)).energy_j.value == 307
     assert footprint(trace(*parts, module, disk, traced(PLUG, line(0, 10, 500)))).energy_j.value == 500
+
+
+def test_a_module_contains_its_own_gpu_and_no_card_beside_it() -> None:
+    module, own = traced(MODULE, line(0, 10, 300)), traced(replace(GPU, id="gpu:total"), line(0, 10, 100))
+    made = footprint(trace(module, own, traced(GPU, line(0, 10, 1000))))
+    assert made.energy_j.value == 1300
+    assert {channel.id: channel.inside for channel in made.channels} == {
+        "h/soc:total": None, "h/gpu:total": "h/soc:total", "h/gpu:A": None,
+    }  # fmt: skip
 
 
 def test_phases_are_of_what_is_added() -> None:

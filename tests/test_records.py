@@ -41,7 +41,9 @@ POINT = IntensityPoint(
 RECORDS: list[Record] = [
     HEADER,
     Header("r", "run", None, "train", None, "host", "boot", 1, "0", 0, 0, Anchor(0, None, 0)),
-    Channel("gpu:A", "gpu", "measured", "a counter", "exclusive", 0.95, 1.05, 700.0, None, 65536.0, 0.1),
+    Channel(
+        "gpu:A", "gpu", "measured", "a counter", "exclusive", 0.95, 1.05, 700.0, None, 65536.0, 0.1, 0.1, 0.0, 1e-3
+    ),
     ANCHOR,
     Knots(10**15, {"node gpu:A": ([0, 5], [0.0, 0.1]), "empty": ([], [])}, {"node gpu:A": (7, 0.30000000000000004)}),
     Knots(0, {}),

@@ -399,7 +399,7 @@ class Pricer:
             how = "time-proportional within counter intervals"
             return Quantity(value, 0.0, high, weakest([energy.method, "modelled"]), how, energy.missing)
         low_gain, high_gain = _gains(energy)
-        slack_j = 2 * visits * refresh_s * peak_w
+        slack_j = visits * (2 * refresh_s * peak_w + self._parts[span.id].channel.quantum_j)
         low = min(max(0.0, value - slack_j) * low_gain, value)
         high = None if energy.high is None else max(value, min(energy.high, (value + slack_j) * high_gain))
         return Quantity(value, low, high, energy.method, "time within counter intervals", energy.missing)
@@ -531,11 +531,9 @@ def _channel_figure(trace: ChannelTrace, run_j: Curve, start_ns: int, end_ns: in
         missing = (f"{trace.id}: not read for {hidden_s:.3g} s",)
     node = _bounded(node_j, trace.node, trace, start_ns, end_ns, hidden_j, asked_s, missing, channel.how)
     how = f"{channel.how}; {RULE}" if channel.share == "cpu" else channel.how
-    value = _over(run_j, start_ns, end_ns)
-    run = _bounded(
-        value, trace.run, trace, start_ns, end_ns, hidden_j, asked_s, missing, how, _over(trace.apart, start_ns, end_ns)
-    )
-    return ChannelFigure(trace.id, channel.kind, channel.method, _within_node(run, node, trace), node)
+    value, apart_j = _over(run_j, start_ns, end_ns), _over(trace.apart, start_ns, end_ns)
+    run = _bounded(value, trace.run, trace, start_ns, end_ns, hidden_j, asked_s, missing, how, apart_j)
+    return ChannelFigure(trace.id, channel.kind, channel.method, _within_node(run, node, trace, apart_j), node)
 
 
 def _bounded(
@@ -551,7 +549,7 @@ def _bounded(
     apart_j: float = 0.0,
 ) -> Quantity:
     channel = trace.channel
-    least, most = sampled.bounds([start_ns], [end_ns], channel.slack_ns)
+    least, most = sampled.bounds([start_ns], [end_ns], channel.slack_ns, channel.quantum_j)
     high: float | None = None
     if hidden_j is not None and not missing:
         high = float(most[0]) * channel.gain_high + hidden_j
@@ -563,9 +561,18 @@ def _bounded(
     )
 
 
-def _within_node(run: Quantity, node: Quantity, trace: ChannelTrace) -> Quantity:
-    """A share's bounds: never above the node's, and up to it where the idle power that splits it is unknown."""
-    if run.value is None or run.high is None or node.high is None or trace.channel.share == "exclusive":
+def _within_node(run: Quantity, node: Quantity, trace: ChannelTrace, apart_j: float) -> Quantity:
+    """A share's bounds: never above the node's, and up to it where the idle power that splits it is unknown.
+
+    Of a device that others used as well a run may have drawn next to nothing: what tells them apart is for how long
+    each of them kept it busy, and one may draw little meanwhile and another much.
+    """
+    if run.value is None or trace.channel.share == "exclusive":
+        return run
+    alone = run.value + apart_j >= (node.value or 0.0) * (1 - 1e-9)
+    if trace.channel.share == "undivided" or (trace.channel.share == "process" and not alone):
+        run = replace(run, low=0.0)
+    if run.high is None or node.high is None:
         return run
     high = node.high if trace.channel.idle_w is None else min(run.high, node.high)
     return replace(run, high=max(high, run.value))

@@ -24,6 +24,8 @@ FORMAT_VERSION = 1
 
 PARTS: Mapping[str, frozenset[str]] = {"soc": frozenset({"gpu", "cpu", "dram", "npu"})}
 """Kinds whose energy a channel of another kind, on the same host, holds already; a ``node`` holds every other."""
+CARDS = frozenset({"gpu", "npu"})
+"""Kinds that are also cards of their own: a module holds its own one alone, which bears its name."""
 
 # Names of tallies. FLOPs are tallied by phase, ``flops PHASE``; what is less sure of them, apart: how far those of
 # steps that were scaled from a like one may be off, steps not counted, steps with operations of no formula.
@@ -93,7 +95,8 @@ class Channel(Record):
         method: ``measured`` for a hardware counter, ``modelled`` for a formula.
         how: in words, where the joules come from.
         share: ``cpu`` (static part by reserved cores, dynamic part by CPU time), ``process`` (its meter tells what part
-            of the device its run's processes used) or ``exclusive`` (all of it).
+            of the device its run's processes used), ``exclusive`` (all of it: nobody else uses the device) or
+            ``undivided`` (all of it, although others may use the device: nobody tells them apart).
         gain_low: least factor by which the true energy may differ from the counted one.
         gain_high: greatest such factor.
         max_w: power that the device cannot exceed for long (W): bounds what a gap may hide; None where unknown.
@@ -104,6 +107,8 @@ class Channel(Record):
             current whenever it is read. Readings of a counter that lags count when they change; what a recorder has
             found out about that takes the place of what the meter said.
         delay_s: how much later than it was so (s) a reading may come, on top of the lag: of a source asked by network.
+        quantum_j: the counter's step (J): a reading may be short of the truth by as much. 0 for one that is too small
+            to matter, or not known.
     """
 
     tag: ClassVar[str] = "channel"
@@ -112,7 +117,7 @@ class Channel(Record):
     kind: str
     method: Method
     how: str
-    share: Literal["cpu", "process", "exclusive"] = "exclusive"
+    share: Literal["cpu", "process", "exclusive", "undivided"] = "exclusive"
     gain_low: float = 1.0
     gain_high: float = 1.0
     max_w: float | None = None
@@ -121,6 +126,12 @@ class Channel(Record):
     resolution_s: float = 0.05
     lag_s: float = 0.0
     delay_s: float = 0.0
+    quantum_j: float = 0.0
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of the device's energy is counted as the run's."""
+        return self.share in ("exclusive", "undivided")
 
     @property
     def slack_ns(self) -> int:

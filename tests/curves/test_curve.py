@@ -111,6 +111,30 @@ def test_bounds_hold_the_truth_however_a_power_trace_was_sampled(
     assert least[0] - slack <= true_j <= most[0] + slack
 
 
+@given(
+    st.lists(st.tuples(st.integers(1, NS_PER_S), st.floats(0, 1000)), min_size=2, max_size=40),
+    st.floats(1e-3, 500),
+    st.floats(0, 500),
+    st.data(),
+)
+def test_bounds_hold_the_truth_of_a_counter_of_coarse_steps_and_are_no_wider_than_intervals_and_a_step_an_edge(
+    power: list[tuple[int, float]], step_j: float, counted_j: float, data: st.DataObject
+) -> None:
+    lengths, watts = zip(*power, strict=True)
+    edges = START_NS + np.concatenate([[0], np.cumsum(lengths)])
+    joules = counted_j + np.concatenate([[0.0], np.cumsum(np.array(watts) * np.array(lengths) / NS_PER_S)])
+    truth = Curve.of(edges, joules)
+    inside = st.integers(int(edges[0]), int(edges[-1]))
+    samples = np.unique([edges[0], edges[-1], *data.draw(st.lists(inside, max_size=20))])
+    shown = Curve.of(samples, np.floor(truth.at(samples) / step_j) * step_j)
+    start, end = sorted((data.draw(inside), data.draw(inside)))
+    least, most = (float(bound[0]) for bound in shown.bounds([start], [end], quantum=step_j))
+    slack = 1e-9 * joules[-1]
+    assert least - slack <= truth.over([start], [end])[0] <= most + slack
+    interval_j = sum(float(after[0] - before[0]) for before, after in (shown.bracket([t]) for t in (start, end)))
+    assert most - least <= interval_j + 2 * step_j + slack
+
+
 def test_a_span_within_two_samples_may_have_cost_all_or_nothing_of_what_lies_between_them() -> None:
     curve = Curve.of([0, NS_PER_S], [0.0, 50.0])
     least, most = curve.bounds([NS_PER_S // 4], [NS_PER_S // 2])

@@ -68,10 +68,46 @@ def test_the_documented_answers_are_understood(plug: Host, body: Any, path: str,
     meter = opened(f"{plug.url}/status", path=path, unit=unit)
     assert list(meter.read()) == [pytest.approx(joules)]
     (channel,) = meter.channels
-    assert (channel.id, channel.kind, channel.method, channel.share) == (
-        "node:127.0.0.1", "node", "measured", "exclusive",
-    )  # fmt: skip
+    assert (channel.id, channel.kind, channel.share) == ("node:127.0.0.1", "node", "exclusive")
     assert path in channel.how
+
+
+def test_a_counter_is_measured_and_a_power_summed_up_is_modelled_with_wider_bounds(plug: Host) -> None:
+    plug.body = SHELLY_GEN2
+    (counter,) = opened(plug.url, path="aenergy.total", unit="Wh", accuracy=0.01).channels
+    (power,) = opened(plug.url, path="apower", unit="W", accuracy=0.01).channels
+    assert (counter.method, power.method) == ("measured", "modelled")
+    assert "summed up" in power.how
+    assert power.gain_low < counter.gain_low < 1 < counter.gain_high < power.gain_high
+
+
+def test_a_plug_whose_accuracy_nobody_gave_is_not_taken_for_exact(plug: Host) -> None:
+    plug.body = {"power": 1}
+    (unknown,) = opened(plug.url).channels
+    assert (unknown.gain_low, unknown.gain_high) == (0.95, 1.05)
+    assert "accuracy unknown, taken as ±5%" in unknown.how
+    (given,) = opened(plug.url, accuracy=0.01).channels
+    assert (given.gain_low, given.gain_high) == (0.99, 1.01)
+    assert "unknown" not in given.how
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "unit", "step_j"),
+    [
+        (SHELLY_GEN1, "meters[0].total", "Wmin", 60),
+        (SHELLY_GEN2, "aenergy.total", "Wh", 3.6),
+        (TASMOTA, "StatusSNS.ENERGY.Total", "kWh", 3600),
+        ({"total": "17.50"}, "total", "Wh", 36),
+        ({"total": 9492}, "total", "Wh", 3600),
+        (TASMOTA, "StatusSNS.ENERGY.Power", "W", 0),
+    ],
+)
+def test_a_counters_step_is_the_last_decimal_that_it_shows(
+    plug: Host, body: Any, path: str, unit: str, step_j: float
+) -> None:
+    plug.body = body
+    (channel,) = opened(plug.url, path=path, unit=unit).channels
+    assert channel.quantum_j == pytest.approx(step_j)
 
 
 def test_a_power_grows_into_joules_by_itself(plug: Host) -> None:

@@ -13,7 +13,8 @@ from worlds import Kept, ModelCounter, OwnedClock, recorder
 
 from joulegram.config import Settings
 from joulegram.meters import Absent, Denied
-from joulegram.meters.nvml import AVERAGE_GAIN, MOMENTS_GAIN, NvmlMeter
+from joulegram.meters.nvml import SENSOR_GAIN, NvmlMeter
+from joulegram.meters.tally import AVERAGES_GAIN, MOMENTS_GAIN
 from joulegram.meters.nvml_library import load_nvml
 from joulegram.records import Channel, Gap
 from joulegram.testing.nvml import FakeNvml, Fault, Gpu, Instance, Process, a100, can_build, h100, made_up_uuid, pascal
@@ -49,6 +50,11 @@ def machine(folder):
         return fake
 
     return made
+
+
+def both(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+    """Bounds of a sensor, and of what is done with its readings, together."""
+    return one[0] * other[0], one[1] * other[1]
 
 
 def opened(fake, *, sees_all_pids=True, **environ):
@@ -102,8 +108,8 @@ def test_without_a_counter_power_is_integrated_within_three_percent(machine, pow
     assert energy_j == pytest.approx(fake.truth_j(0, start_ns, fake.now_ns()), rel=0.03)
     channel = only(meter)
     assert channel.method == "modelled"
-    assert channel.how.startswith("power readings integrated")
-    assert (channel.gain_low, channel.gain_high) == MOMENTS_GAIN
+    assert "summed up" in channel.how
+    assert (channel.gain_low, channel.gain_high) == both(SENSOR_GAIN, MOMENTS_GAIN)
     assert channel.lag_s == 0.1
 
 
@@ -117,7 +123,7 @@ def test_a_gpu_that_tells_only_averages_lags_by_a_second(machine):
     meter = opened(fake)
     channel = only(meter)
     assert (channel.lag_s, channel.resolution_s) == (1.0, 1.0)
-    assert (channel.gain_low, channel.gain_high) == AVERAGE_GAIN
+    assert (channel.gain_low, channel.gain_high) == both(SENSOR_GAIN, AVERAGES_GAIN)
     start_ns = fake.now_ns()
     (energy_j,) = used_j(fake, meter, 70)
     assert energy_j == pytest.approx(fake.truth_j(0, start_ns, fake.now_ns()), rel=0.02)
@@ -217,7 +223,7 @@ def test_a_mig_instance_counts_its_whole_gpu_once_and_says_so(machine, devices):
     channel = only(meter)
     assert channel.id == f"gpu:{made_up_uuid(1)}"
     assert "of the whole GPU" in channel.how
-    assert channel.share == "exclusive"
+    assert channel.share == "undivided"
     assert used_j(fake, meter, 10) == pytest.approx([2000])
     assert meter.shares([MINE]) == [1.0]
 
@@ -269,7 +275,7 @@ def test_a_torch_that_has_not_begun_or_knows_no_gpu_is_left_alone(machine, monke
 
 def test_a_grace_hoppers_counter_is_its_modules(machine):
     channel = only(opened(machine(h100(c2c=True, limit_w=900.0))))
-    assert (channel.kind, channel.id) == ("soc", f"gpu:{made_up_uuid(0)}")
+    assert (channel.kind, channel.id) == ("soc", f"soc:{made_up_uuid(0)}")
     assert "module: GPU, CPU and memory" in channel.how
     assert channel.max_w == pytest.approx(1080)
 
@@ -511,17 +517,19 @@ def test_an_old_driver_is_asked_the_old_way(machine, error):
     assert meter.shares([MINE]) == pytest.approx([0.75])
 
 
-def test_a_gpu_whose_use_cannot_be_read_is_the_runs_own(machine):
+def test_a_gpu_whose_use_cannot_be_read_is_counted_whole_and_says_that_others_may_use_it(machine):
     names = ("nvmlDeviceGetProcessesUtilizationInfo", "nvmlDeviceGetProcessUtilization")
     gpu = Gpu(processes=[Process(OTHERS, 50)], faults=[Fault(name, 4) for name in names])
     meter = opened(machine(gpu))
-    assert only(meter).share == "exclusive"
+    assert only(meter).share == "undivided"
+    assert "not told apart" in only(meter).how
     assert meter.shares([MINE]) == [1.0]
 
 
-def test_where_pids_mean_other_processes_a_gpu_is_the_runs_own(machine):
+def test_where_pids_mean_other_processes_so_is_a_gpu_and_it_names_the_remedy(machine):
     meter = opened(machine(Gpu(processes=[Process(OTHERS, 50)])), sees_all_pids=False)
-    assert only(meter).share == "exclusive"
+    assert only(meter).share == "undivided"
+    assert "--pid=host" in only(meter).how
 
 
 def test_a_share_outlives_a_driver_that_stops_telling(machine):

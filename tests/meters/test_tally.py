@@ -6,10 +6,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joulegram.meters.tally import UNITS, Counted, Integrated, number, tally
+from joulegram.meters.tally import UNITS, Counted, Integrated, decimals, number, summed, tally
+from joulegram.records import Channel
 from joulegram.units import NS_PER_S
 
 S = NS_PER_S
+
+
+@pytest.mark.parametrize(
+    ("shown", "places"),
+    [(12.345, 3), ("1.50", 2), (7, 0), (1e-05, 5), (9492.0, 1), ("none", 0), (None, 0), (nan, 0), (True, 0)],
+)
+def test_a_number_is_shown_with_so_many_decimals(shown: object, places: int) -> None:
+    assert decimals(shown) == places
+
+
+def test_a_power_summed_up_is_a_model_whoever_measures_it() -> None:
+    sensor = Channel("gpu:A", "gpu", "measured", "its power", gain_low=0.9, gain_high=1.1)
+    made = summed(sensor, (0.5, 2.0))
+    assert (made.method, made.gain_low, made.gain_high) == ("modelled", pytest.approx(0.45), pytest.approx(2.2))
+    assert made.how == "its power, summed up along straight lines"
 
 
 @pytest.mark.parametrize(

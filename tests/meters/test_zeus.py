@@ -158,6 +158,8 @@ def test_a_gpu_whose_counter_is_wrong_has_its_power_summed_up(zeus: Install) -> 
     clock.now_s = 2
     assert list(meter.read()) == [pytest.approx(200)]
     assert "summed up" in meter.channels[0].how
+    assert meter.channels[0].method == "modelled"
+    assert meter.channels[0].gain_low < 1 < meter.channels[0].gain_high
 
 
 def test_a_gpu_that_tells_nothing_is_missing_and_not_zero(zeus: Install) -> None:
@@ -193,7 +195,7 @@ def test_an_apple_chip_is_asked_once_for_its_disjoint_parts(zeus: Install) -> No
     assert readings == {"npu:apple": 0.5, "cpu:apple": 2, "gpu:apple": 3}
     assert chip.asked == 1
     assert {channel.kind: channel.share for channel in meter.channels} == {
-        "npu": "exclusive", "cpu": "cpu", "gpu": "exclusive",
+        "npu": "undivided", "cpu": "cpu", "gpu": "undivided",
     }  # fmt: skip
 
 

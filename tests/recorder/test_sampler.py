@@ -464,8 +464,8 @@ def test_what_cannot_be_opened_is_noted_and_only_what_a_user_can_mend_is_said(
         "denied: ask root: chmod",
         "misread: option unit: one of W, J is needed",
         "smaller: pip install it",
-        "meter broken failed to open: RuntimeError('driver')",
-        "meter leaving failed to open: SystemExit(1)",
+        "broken: failed to open: RuntimeError('driver')",
+        "leaving: failed to open: SystemExit(1)",
     ]
     assert [record.message for record in caplog.records] == texts(sampler)[1:]
     assert len(sampler.channels()) == 1
@@ -639,3 +639,4 @@ def test_a_meter_that_cannot_tell_processes_apart_counts_everything_and_says_so_
     assert joules(sampler) == pytest.approx(1000.0)
     (text,) = [text for text in texts(sampler) if "tell processes apart" in text]
     assert "not on this card" in text
+    assert sampler.channels()[0].described.share == "undivided"

@@ -118,15 +118,11 @@ class Reference:
             shown = dict(zip(self.meter.channels, map(float, self.meter.read()), strict=True))
         except Exception as error:  # somebody's driver
             raise CannotCalibrate(f"{self.name} failed while calibrating: {error!r}") from error
-        wanted = {channel: value for channel, value in shown.items() if _measures(channel, self.kind)}
+        wanted = {channel: value for channel, value in shown.items() if channel.kind == self.kind}
         for channel, value in wanted.items():
             if not isfinite(value):
                 raise CannotCalibrate(f"{self.name} failed to read {channel.id} while calibrating")
         return wanted
-
-
-def _measures(channel: Channel, kind: str) -> bool:
-    return channel.kind == kind and channel.method == "measured"
 
 
 class Rise:
@@ -210,7 +206,8 @@ def find_reference(settings: Settings, against: str | None) -> Reference:
                 refused.append(f"{name}: {error if isinstance(error, Absent | Denied) else repr(error)}")
             continue
         for kind in kinds:
-            if any(_measures(channel, kind) for channel in meter.channels):
+            # A power that is summed up will do as well: both levels are held still.
+            if any(channel.kind == kind for channel in meter.channels):
                 return Reference(name, kind, meter)
         meter.close()
     raise CannotCalibrate(_nothing(against, refused))

@@ -16,12 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 from joulegram import __version__, config, pricing, registry
-from joulegram.config import ConfigError, Settings
-from joulegram.extras import MissingExtra
+from joulegram.config import Settings
 from joulegram.host.clock import Clock
 from joulegram.host.processes import affinity, cgroup_quota, cpu_count
-from joulegram.meters import Absent, Denied, Meter
-from joulegram.recorder.opening import overlap
+from joulegram.meters import Meter
+from joulegram.recorder.opening import Unopened, attempt, load, overlap
 from joulegram.records import Channel, PriceBook
 from joulegram.session.document import price_part
 from joulegram.session.place import ledger_path
@@ -97,17 +96,10 @@ def _meters(settings: Settings) -> list[dict[str, Any]]:
 
 def _opened(name: str, settings: Settings) -> tuple[Meter | None, str, str]:
     """A meter that has been read once, how it stands, and why."""
-    try:
-        meter_class: type[Meter] = registry.load(registry.METERS, name)
-        meter = meter_class.open(settings)
-    except Absent as error:
-        return None, "absent", str(error)
-    except Denied as error:
-        return None, "denied", str(error)
-    except (ConfigError, MissingExtra) as error:  # each names its remedy
-        return None, "broken", str(error)
-    except Exception as error:  # somebody's driver
-        return None, "broken", repr(error)
+    found = load(name)
+    meter = found if isinstance(found, Unopened) else attempt(found, settings)
+    if isinstance(meter, Unopened):
+        return None, "absent" if meter.state == "unneeded" else meter.state, meter.why
     try:
         list(meter.read())
     except Exception as error:

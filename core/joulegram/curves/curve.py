@@ -74,18 +74,22 @@ class Curve:
         after = np.searchsorted(self.times_ns, times, side="left")
         return self.values[np.clip(before, 0, last)], self.values[np.clip(after, 0, last)]
 
-    def bounds(self, starts_ns: ArrayLike, ends_ns: ArrayLike, slack_ns: int = 0) -> tuple[Values, Values]:
+    def bounds(
+        self, starts_ns: ArrayLike, ends_ns: ArrayLike, slack_ns: int = 0, quantum: float = 0.0
+    ) -> tuple[Values, Values]:
         """Least and most that each span can have cost, given only the values at the knots around its edges.
 
         Args:
             starts_ns: starts of the spans (ns).
             ends_ns: their ends (ns), same shape.
             slack_ns: how far a knot may lie from the moment at which the curve had its value.
+            quantum: by how much the value of a knot may be short of the true one: at the start of a span by all of it
+                and at its end by nothing, or the other way round.
         """
         starts, ends = np.asarray(starts_ns, np.int64), np.asarray(ends_ns, np.int64)
         start_low, end_low = self.bracket(starts - slack_ns)[0], self.bracket(ends - slack_ns)[0]
         start_high, end_high = self.bracket(starts + slack_ns)[1], self.bracket(ends + slack_ns)[1]
-        return np.maximum(end_low - start_high, 0.0), end_high - start_low
+        return np.maximum(end_low - start_high - quantum, 0.0), end_high - start_low + quantum
 
     def scaled(self, factor: float) -> Curve:
         """The curve times a number."""

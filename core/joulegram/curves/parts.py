@@ -1,7 +1,7 @@
 """Which channels contain which, so that a total counts every joule once.
 
 A wall meter's joules are those of the whole machine, its processors and memory included; a module's are those of the
-processors on it. While such a whole is known, its parts are information and not added. While it is not, for ten seconds
+processors on it: of the host's CPUs and memory, and of the GPU of the same name, but not of cards beside it. While such a whole is known, its parts are information and not added. While it is not, for ten seconds
 or more, they stand in for it, and the total still says that the whole is missing. At no moment are both added.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from joulegram.curves.curve import Steps, Stretch, weigh, without
 from joulegram.curves.trace import SHORT_NS, ChannelTrace, rising
-from joulegram.records import PARTS
+from joulegram.records import CARDS, PARTS, Channel
 
 NODE = "node"
 
@@ -24,7 +24,7 @@ def wholes(part: ChannelTrace, channels: Iterable[ChannelTrace]) -> list[Channel
     return [
         whole
         for whole in channels
-        if len(whole.node) and _host(whole) == _host(part) and _contains(whole.channel.kind, part.channel.kind)
+        if len(whole.node) and _host(whole) == _host(part) and _contains(whole.channel, part.channel)
     ]
 
 
@@ -39,8 +39,14 @@ def disjoint(channels: Mapping[str, ChannelTrace]) -> dict[str, ChannelTrace]:
     return made
 
 
-def _contains(whole: str, part: str) -> bool:
-    return part != NODE if whole == NODE else part in PARTS.get(whole, ())
+def _contains(whole: Channel, part: Channel) -> bool:
+    if whole.kind == NODE:
+        return part.kind != NODE
+    return part.kind in PARTS.get(whole.kind, ()) and (part.kind not in CARDS or _device(part) == _device(whole))
+
+
+def _device(channel: Channel) -> str:
+    return channel.id.partition(":")[2]
 
 
 def _host(trace: ChannelTrace) -> str:

@@ -240,7 +240,7 @@ def _joined(traces: Sequence[ChannelTrace], own: ChannelTrace | None) -> Channel
 
     node = one(trace.node for trace in traces)
     phases = sorted({phase for trace in traces for phase in trace.phases})
-    if all(trace.channel.share == "exclusive" for trace in traces):
+    if all(trace.channel.whole for trace in traces):
         run = one(trace.run for trace in traces)
         in_phases = {phase: one(in_phase(trace, phase) for trace in traces) for phase in phases}
         apart = one(trace.apart for trace in traces)

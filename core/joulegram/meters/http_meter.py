@@ -18,21 +18,25 @@ Further options: ``kind``, ``share`` (``exclusive`` or ``cpu``), ``period_s``, `
 of the plug (0.02 for 2 %), ``wraps_at`` in its unit, ``headers``, ``user`` and ``password``.
 
 A counter is better than a power that has to be summed up, unless its steps are coarse: Tasmota's are of 1 Wh (3600 J)
-as it comes (its command ``EnergyRes 5`` makes them 0.01 Wh).
+as it comes (its command ``EnergyRes 5`` makes them 0.01 Wh). A step is the last decimal of the first answer, the whole
+unit where none came, and the bounds of every edge hold it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from math import isnan
 from typing import Any
 
 from joulegram.config import Settings
 from joulegram.meters.options import Options
 from joulegram.meters.polling import REMOTE_OPTIONS, JsonSource, PolledMeter, Remote, Unanswered
-from joulegram.meters.tally import number
+from joulegram.meters.tally import decimals, joules_in, number
+
+ACCURACY = 0.05
+"""Where `accuracy` is not given. Electricity meters are certified to 1 or 2 % (IEC 62053-21, classes 1 and 2); plugs are
+not, and seldom calibrated one by one: an allowance that no data here could test."""
 
 KNOWN = (*REMOTE_OPTIONS, "path", "headers", "user", "password")
 
@@ -54,7 +58,7 @@ class HttpMeter(PolledMeter):
             MissingExtra: requests is not installed.
         """
         options = Options(settings, "http", KNOWN)
-        remote = Remote.read(options, "node")
+        remote = Remote.read(options, "node", unstated=ACCURACY)
         path = options.text("path")
         try:
             steps = steps_of(path)
@@ -62,20 +66,21 @@ class HttpMeter(PolledMeter):
             raise options.wrong("path", str(error)) from None
         source = JsonSource(remote.url, remote.timeout_s, options.texts("headers"), login=options.login())
 
+        places = 0
+
         def ask() -> Mapping[str, float]:
-            figure = number(found(source.get().json(), steps))
+            nonlocal places
+            shown = found(source.get().json(), steps)
+            figure = number(shown)
             if isnan(figure):
                 raise Unanswered(f"there is no number at {path} in the answer of {source.host}")
+            places = max(places, decimals(shown))
             return {source.host: figure}
 
         poller = remote.poller("http", ask)
         poller.begin([source.host])
-        channel = replace(
-            remote.template,
-            id=f"{remote.template.kind}:{source.host}",
-            how=f"{remote.figure}, from {path} at {source.host}",
-        )
-        return cls(poller, [channel])
+        step_j = (joules_in(remote.unit) or 0.0) / 10**places
+        return cls(poller, [remote.channel(source.host, f"from {path} at {source.host}", step_j)])
 
 
 def steps_of(path: str) -> list[Step]:

@@ -24,7 +24,7 @@ from joulegram.config import Settings
 from joulegram.meters import Meter
 from joulegram.meters.cuda_visible import Gpu
 from joulegram.meters.nvml_library import Handle, answer, chosen, field, load_nvml, start, survey, unknown
-from joulegram.meters.tally import Integrated
+from joulegram.meters.tally import AVERAGES_GAIN, MOMENTS_GAIN, Integrated, summed
 from joulegram.records import Channel
 from joulegram.units import NS_PER_S
 
@@ -35,12 +35,9 @@ SHARE_RULE = (
 
 SENSOR_GAIN = (0.95, 1.05)
 """±5 %, different from board to board: the SC24 paper. What the counter adds up comes from the same sensor."""
-AVERAGE_GAIN = (0.90, 1.10)
-"""The sensor's, and as much again for readings taken now and then."""
-MOMENTS_GAIN = (0.65, 1.35)
-"""What the SC24 paper's remedies took off the error of adding up readings, 35 % on average: we have them in part."""
-
 COUNTER_REFRESH_S = 0.1
+COUNTER_STEP_J = 1e-3
+"""It counts whole millijoules."""
 AVERAGING_S = 1.0
 HEADROOM = 1.2
 """Power may pass the enforced limit for less than a second."""
@@ -155,7 +152,10 @@ class _Device:
         self._source, channel = _metered(nvml, gpu, now_ns)
         self._use = _Use.found(nvml, gpu.handle) if shared and not gpu.mig else None
         how = f"{channel.how}{_caveats(gpu, guessed)}"
-        self.channel = replace(channel, how=how, share="process" if self._use else "exclusive")
+        if not gpu.mig and self._use is None:
+            unseen = "" if shared else ", as this container does not see their processes (--pid=host would show them)"
+            how += f"; of all who use it, who are not told apart{unseen}"
+        self.channel = replace(channel, how=how, share="process" if self._use else "undivided")
 
     def read_j(self) -> float:
         """Joules so far; NaN, and the reason in `error`, where it does not answer."""
@@ -239,7 +239,7 @@ def _counted(nvml: Any, gpu: Gpu) -> Channel:
         else:  # newer modules: nobody has said what their counters hold
             limit_mw, what = None, f"{gpu.name}, which may count the CPU of its module too"
     return Channel(
-        id=f"gpu:{gpu.uuid}",
+        id=f"{kind}:{gpu.uuid}",
         kind=kind,
         method="measured",
         how=f"energy counter of {what} (NVML)",
@@ -248,25 +248,26 @@ def _counted(nvml: Any, gpu: Gpu) -> Channel:
         max_w=_max_w(limit_mw),
         resolution_s=COUNTER_REFRESH_S,
         lag_s=COUNTER_REFRESH_S,
+        quantum_j=COUNTER_STEP_J,
     )
 
 
 def _integrated(nvml: Any, gpu: Gpu, averages: bool) -> Channel:
     """The channel of power readings, which are averages over a second or the power of moments."""
-    low, high = AVERAGE_GAIN if averages else MOMENTS_GAIN
     readings = "averages over a second" if averages else "the power of moments"
     window_s = AVERAGING_S if averages else COUNTER_REFRESH_S
-    return Channel(
+    sensor = Channel(
         id=f"gpu:{gpu.uuid}",
         kind="gpu",
-        method="modelled",
-        how=f"power readings integrated, {readings}, of {gpu.name} (NVML), which has no energy counter",
-        gain_low=low,
-        gain_high=high,
+        method="measured",
+        how=f"power readings, {readings}, of {gpu.name} (NVML), which has no energy counter",
+        gain_low=SENSOR_GAIN[0],
+        gain_high=SENSOR_GAIN[1],
         max_w=_max_w(answer(nvml, "nvmlDeviceGetEnforcedPowerLimit", gpu.handle)),
         resolution_s=window_s,
         lag_s=window_s,
     )
+    return summed(sensor, AVERAGES_GAIN if averages else MOMENTS_GAIN)
 
 
 def _has_counter(nvml: Any, handle: Handle) -> bool:

@@ -36,6 +36,10 @@ class Options:
         """The error of an option."""
         return ConfigError(f"meter option {self.meter}.{name}: {why}")
 
+    def given(self, name: str) -> bool:
+        """Whether the user set an option."""
+        return self._values.get(name) is not None
+
     def text(self, name: str, default: str = "") -> str:
         """A text; empty where there is none."""
         value = self._values.get(name, default)

@@ -21,7 +21,7 @@ from typing import ClassVar
 
 from joulegram.config import Settings
 from joulegram.meters import Absent, Denied, Meter, Unneeded
-from joulegram.meters.rapl import ACCURACY, CEILING_W, REFRESH_S, RaplMeter
+from joulegram.meters.rapl import ACCURACY, CEILING_W, QUANTUM_J, REFRESH_S, RaplMeter
 from joulegram.records import Channel
 
 EVENTS = {"energy-pkg": "cpu", "energy-ram": "dram"}
@@ -194,6 +194,7 @@ def _channel(event: Event, device: str, cpu: int) -> Channel:
         max_w=CEILING_W,
         resolution_s=REFRESH_S,
         lag_s=REFRESH_S,
+        quantum_j=QUANTUM_J,
     )
 
 

@@ -10,7 +10,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -19,7 +19,7 @@ from joulegram.config import ConfigError
 from joulegram.extras import MissingExtra
 from joulegram.meters import Denied, Meter, Unneeded
 from joulegram.meters.options import Options
-from joulegram.meters.tally import UNITS, Tally, joules_in, tally
+from joulegram.meters.tally import UNITS, Tally, joules_in, summed, tally
 from joulegram.notices import warn
 from joulegram.records import Channel
 from joulegram.units import NS_PER_S
@@ -286,7 +286,7 @@ class Remote:
         unit: what the figures are in, one of `UNITS`.
         period_s: from one question to the next (s).
         timeout_s: how long an answer may take (s).
-        template: the channel, but for its name and how.
+        template: the channel, but for its name; of its how, what is known of its accuracy.
     """
 
     url: str
@@ -296,12 +296,13 @@ class Remote:
     template: Channel
 
     @classmethod
-    def read(cls, options: Options, kind: str, refresh_s: float = 0.0) -> Remote:
+    def read(cls, options: Options, kind: str, unstated: float, refresh_s: float = 0.0) -> Remote:
         """The options, checked.
 
         Args:
             options: the meter's.
             kind: of its channels, where the options do not say.
+            unstated: accuracy to take, as a part of the figure, where the options state none.
             refresh_s: how old the source's own figures may be (s).
 
         Raises:
@@ -316,14 +317,14 @@ class Remote:
         unit = options.choice("unit", UNITS)
         period_s = options.number("period_s", 1.0)
         timeout_s = options.number("timeout_s", 5.0)
-        accuracy = options.number_or_none("accuracy") or 0.0
+        accuracy = options.number("accuracy", unstated)
         if accuracy >= 1:
             raise options.wrong("accuracy", "a part of the figure is needed, 0.02 for 2 %")
         template = Channel(
             id="",
             kind=options.text("kind", kind),
             method="measured",
-            how="",
+            how=_accuracy(options, accuracy),
             share=_SHARES[options.choice("share", tuple(_SHARES), "exclusive")],
             gain_low=1 - accuracy,
             gain_high=1 + accuracy,
@@ -336,14 +337,28 @@ class Remote:
         )
         return cls(url, unit, period_s, timeout_s, template)
 
-    @property
-    def figure(self) -> str:
-        """In words, what the figures are."""
-        return "its counter" if joules_in(self.unit) else "its power, summed up"
+    def channel(self, device: str, where: str, quantum_j: float = 0.0) -> Channel:
+        """The channel of one series.
+
+        Args:
+            device: its name.
+            where: in words, where its figures come from.
+            quantum_j: the step of its counter (J).
+        """
+        template, counter = self.template, joules_in(self.unit) is not None
+        how = f"its {'counter' if counter else 'power'}, {where}{template.how}"
+        made = replace(template, id=f"{template.kind}:{device}", how=how, quantum_j=quantum_j)
+        return made if counter else summed(replace(made, quantum_j=0.0))
 
     def poller(self, who: str, ask: Ask) -> Poller:
         """One that asks as told."""
         return Poller(who, ask, self.unit, self.period_s, self.template.lag_s)
+
+
+def _accuracy(options: Options, accuracy: float) -> str:
+    if options.given("accuracy"):
+        return ""
+    return f"; accuracy unknown, taken as ±{accuracy:.0%}" if accuracy else "; accuracy unknown"
 
 
 _SHARES: dict[str, Literal["exclusive", "cpu"]] = {"exclusive": "exclusive", "cpu": "cpu"}

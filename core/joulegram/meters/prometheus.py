@@ -22,7 +22,6 @@ Wire format: the instant query of Prometheus's HTTP API, /api/v1/query.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from joulegram.config import ConfigError, Settings
@@ -54,7 +53,7 @@ class PrometheusMeter(PolledMeter):
         """
         options = Options(settings, "prometheus", KNOWN)
         scrape_s = options.number("scrape_s", DEFAULT_SCRAPE_S)
-        remote = Remote.read(options, "cpu", scrape_s)
+        remote = Remote.read(options, "cpu", unstated=0.0, refresh_s=scrape_s)
         query, label = options.text("query"), options.text("label")
         if not query:
             raise options.wrong("query", "a PromQL query is needed")
@@ -67,12 +66,8 @@ class PrometheusMeter(PolledMeter):
         )
         poller = remote.poller("prometheus", lambda: _named(_result(source.get(query=query)), label, options))
         poller.begin([] if label else [""])
-        how = f"{remote.figure}, from the Prometheus query {query} at {source.host}"
-        channels = [
-            replace(remote.template, id=f"{remote.template.kind}:{name or 'prometheus'}", how=how)
-            for name in poller.names
-        ]
-        return cls(poller, channels)
+        where = f"from the Prometheus query {query} at {source.host}"
+        return cls(poller, [remote.channel(name or "prometheus", where) for name in poller.names])
 
 
 def _result(answer: Answer) -> list[tuple[Mapping[str, str], float]]:

@@ -17,7 +17,7 @@ from typing import Any
 from joulegram.config import Settings
 from joulegram.extras import MissingExtra
 from joulegram.meters import Absent, Denied, Meter, Unneeded
-from joulegram.meters.rapl import ACCURACY, CEILING_W, POWERCAP, REFRESH_S, UJ_PER_J, Zone, zones
+from joulegram.meters.rapl import ACCURACY, CEILING_W, POWERCAP, QUANTUM_J, REFRESH_S, UJ_PER_J, Zone, zones
 from joulegram.records import Channel
 
 KINDS = ("cpu", "dram")
@@ -85,6 +85,7 @@ def _channel(place: int, known: dict[str, Zone]) -> Channel:
         wraps_at_j=zone.range_j if zone else None,
         resolution_s=REFRESH_S,
         lag_s=REFRESH_S,
+        quantum_j=QUANTUM_J,
     )
 
 

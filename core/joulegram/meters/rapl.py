@@ -32,6 +32,10 @@ UJ_PER_J = 1e6
 REFRESH_S = 0.001
 """Intel's Software Developer's Manual, vol. 3, "RAPL Interfaces": the energy status is updated about every 1 ms."""
 
+QUANTUM_J = 2.0**-14
+"""The same: an energy status unit is 2^-n J, n told by a register that root alone may read, 61 µJ unless it says else;
+15.3 µJ for AMD's and for the DRAM of servers (arch/x86/events/rapl.c in the Linux tree), which this covers."""
+
 INTERFACES = ("intel-rapl", "intel-rapl-tpmi", "intel-rapl-mmio")
 """Control types that show packages (AMD's too), the one to prefer first."""
 
@@ -252,6 +256,7 @@ def _channel(zone: Zone) -> Channel:
         wraps_at_j=zone.range_j,
         resolution_s=REFRESH_S,
         lag_s=REFRESH_S,
+        quantum_j=QUANTUM_J,
     )
 
 

@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 
 from joulegram.config import Settings
 from joulegram.meters import Absent, Meter, Unneeded
-from joulegram.meters.tally import Counted, Integrated, Tally, number
+from joulegram.meters.tally import AVERAGES_GAIN, MOMENTS_GAIN, Counted, Integrated, Tally, number, summed
 from joulegram.records import Channel
 
 MILLI = 1e-3
@@ -133,20 +133,20 @@ def _amd_gpu(gpu: Any, name: str) -> Device:
     identity = f"gpu:amd-{gpu.gpu_index}"
     power = None if gpu.supports_get_total_energy_consumption() else _power_of(gpu)
     if power is None:  # where there is not even a power, the counter's reading fails, and the GPU is missing by name
-        counter = _channel(identity, f"energy counter of {name}, through Zeus")
+        counter = _channel(identity, f"energy counter of {name}, through Zeus", MILLI)
         return Device([counter], lambda: [gpu.get_total_energy_consumption()], [Counted(MILLI)])
-    return _summed(_channel(identity, f"power of {name}, through Zeus, summed up"), power)
+    measure, gain = power
+    return _summed(_channel(identity, f"power of {name}, through Zeus"), measure, gain)
 
 
-def _power_of(gpu: Any) -> Callable[[], float] | None:
-    """The first of a GPU's two readings of power that works."""
-    powers: tuple[Callable[[], float], ...] = (gpu.get_average_power_usage, gpu.get_instant_power_usage)
-    for power in powers:
+def _power_of(gpu: Any) -> tuple[Callable[[], float], tuple[float, float]] | None:
+    """The first of a GPU's two readings of power that works, and what summing it up does to its bounds."""
+    for power, gain in ((gpu.get_average_power_usage, AVERAGES_GAIN), (gpu.get_instant_power_usage, MOMENTS_GAIN)):
         try:
             power()
         except Exception:  # not supported
             continue
-        return power
+        return power, gain
     return None
 
 
@@ -162,7 +162,9 @@ def _apple() -> Iterator[Device]:
         counted = chip.get_total_energy_consumption()
         return [getattr(counted, metric) for metric in metrics]
 
-    channels = [_channel(f"{_APPLE_KINDS[m]}:apple", f"energy counter {m} of the chip, through Zeus") for m in metrics]
+    channels = [
+        _channel(f"{_APPLE_KINDS[m]}:apple", f"energy counter {m} of the chip, through Zeus", MILLI) for m in metrics
+    ]
     yield Device(channels, figures, [Counted(MILLI) for _ in metrics])
 
 
@@ -173,21 +175,22 @@ def _jetson() -> Iterator[Device]:
         return
     rails = Jetson._discover_available_metrics(object.__new__(Jetson))
     for rail in sorted(rails.keys() & _JETSON_KINDS.keys()):
-        how = f"power of the {rail.removesuffix('_power_mw')} rail, through Zeus, summed up"
-        yield _summed(_channel(f"{_JETSON_KINDS[rail]}:jetson", how), rails[rail].measure_power)
+        how = f"power of the {rail.removesuffix('_power_mw')} rail, through Zeus"
+        yield _summed(_channel(f"{_JETSON_KINDS[rail]}:jetson", how), rails[rail].measure_power, MOMENTS_GAIN)
 
 
-def _summed(channel: Channel, power: Callable[[], float]) -> Device:
-    return Device([channel], lambda: [power()], [Integrated(MILLI, MOST_S)])
+def _summed(sensor: Channel, power: Callable[[], float], gain: tuple[float, float]) -> Device:
+    return Device([summed(sensor, gain)], lambda: [power()], [Integrated(MILLI, MOST_S)])
 
 
-def _channel(identity: str, how: str) -> Channel:
+def _channel(identity: str, how: str, quantum_j: float = 0.0) -> Channel:
     kind = identity.partition(":")[0]
     return Channel(
         identity,
         kind,
         "measured",
         how,
-        share="cpu" if kind in ("cpu", "dram") else "exclusive",
+        share="cpu" if kind in ("cpu", "dram") else "undivided",
         resolution_s=ZeusMeter.period_s,
+        quantum_j=quantum_j,
     )

@@ -99,6 +99,11 @@ class ChannelLog:
         """From the last good sample on there is none, until one comes."""
         self._failed = why
 
+    def count_whole(self) -> None:
+        """From now on all of the device is counted: what its other users use of it cannot be told apart any more."""
+        if self.channel.share == "process":
+            self.channel = replace(self.channel, share="undivided")
+
     def end(self, time_ns: int) -> None:
         """Nothing more will come: a channel that was failing is missing up to here."""
         if self._failed is not None and time_ns > self._last_ns:
@@ -145,7 +150,7 @@ class ChannelLog:
             return
         (last_ns, last_raw), (time_ns, raw_j) = last, reading
         if time_ns > last_ns and raw_j >= last_raw:
-            share = ALL if self.channel.share == "exclusive" else None
+            share = ALL if self.channel.whole else None
             yield _Interval(last_ns, time_ns, raw_j - last_raw, share)
 
     def curves(self) -> Iterator[tuple[str, GrowingCurve]]:
@@ -185,7 +190,7 @@ class ChannelLog:
             self._gap(time_ns, self._failed, known)
         elif time_ns - self._last_ns > self._late_ns:
             self._gap(time_ns, "late", known)
-        share = ALL if self.channel.share == "exclusive" else None
+        share = ALL if self.channel.whole else None
         self._pending.append(_Interval(self._last_ns, time_ns, rise_j, share))
 
     def _gap(self, end_ns: int, why: str, energy_known: bool) -> None:

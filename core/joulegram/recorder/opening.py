@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from joulegram import registry
 from joulegram.config import ConfigError, Settings
@@ -24,6 +25,14 @@ class Opened:
 
     name: str
     meter: Meter
+
+
+@dataclass(frozen=True, slots=True)
+class Unopened:
+    """Why a meter is not open: not there, there but refused, or broken; in words, with the remedy where there is one."""
+
+    state: Literal["unneeded", "absent", "denied", "broken"]
+    why: str
 
 
 def open_quick(settings: Settings, say: Say) -> list[Opened]:
@@ -57,24 +66,42 @@ def overlap(one: Meter, other: Meter) -> bool:
 
 def open_meter(name: str, meter_class: type[Meter], settings: Settings, say: Say) -> Meter | None:
     """Opens one meter; None, with a note that says why, where it cannot be."""
-    try:
-        return meter_class.open(settings)
-    except Unneeded as error:
-        if settings.meters is not None:
-            say("meter", f"{name}: {error}")
-    except Absent as error:
-        say("absent", f"{name}: {error}")
-    except (Denied, ConfigError, MissingExtra) as error:  # each names its remedy
-        say("meter", f"{name}: {error}")
-    except (Exception, SystemExit) as error:  # somebody's driver; the run goes on without it
-        say("meter", f"meter {name} failed to open: {error!r}")
+    found = attempt(meter_class, settings)
+    if not isinstance(found, Unopened):
+        return found
+    if found.state != "unneeded" or settings.meters is not None:
+        say("absent" if found.state == "absent" else "meter", f"{name}: {found.why}")
     return None
 
 
-def _find(name: str, say: Say) -> type[Meter] | None:
+def load(name: str) -> type[Meter] | Unopened:
+    """The class of a meter's entry point."""
     try:
-        meter: type[Meter] = registry.load(registry.METERS, name)
+        meter_class: type[Meter] = registry.load(registry.METERS, name)
     except (Exception, SystemExit) as error:  # not installed, or its library is broken
-        say("meter", f"meter {name} cannot be loaded: {error}")
+        return Unopened("broken", f"cannot be loaded: {error}")
+    return meter_class
+
+
+def attempt(meter_class: type[Meter], settings: Settings) -> Meter | Unopened:
+    """A meter that is open, or why it is not."""
+    try:
+        return meter_class.open(settings)
+    except Unneeded as error:
+        return Unopened("unneeded", str(error))
+    except Absent as error:
+        return Unopened("absent", str(error))
+    except Denied as error:
+        return Unopened("denied", str(error))
+    except (ConfigError, MissingExtra) as error:  # each names its remedy
+        return Unopened("broken", str(error))
+    except (Exception, SystemExit) as error:  # somebody's driver; whoever asked goes on without it
+        return Unopened("broken", f"failed to open: {error!r}")
+
+
+def _find(name: str, say: Say) -> type[Meter] | None:
+    found = load(name)
+    if isinstance(found, Unopened):
+        say("meter", f"{name}: {found.why}")
         return None
-    return meter
+    return found

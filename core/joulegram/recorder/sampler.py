@@ -20,7 +20,7 @@ from joulegram.host.cohort import Cohort
 from joulegram.host.forking import importing
 from joulegram.meters import Meter
 from joulegram.notices import warn
-from joulegram.recorder.channel import ChannelLog
+from joulegram.recorder.channel import ALL, ChannelLog
 from joulegram.recorder.opening import Opened, find_others, open_meter, overlap
 from joulegram.recorder.phases import PhaseLog
 from joulegram.recorder.sharing import ShareLog, Since
@@ -54,7 +54,6 @@ class MeterLog:
     instant: bool = False
     alive: bool = True
     stuck: bool = False
-    unshared: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
     inbox: deque[tuple[int, list[float]]] = field(default_factory=deque)
 
@@ -313,7 +312,8 @@ class Sampler:
         for meter_log in self.meters:
             by_process = self._parts(meter_log, shares.pids)
             for channel, part in zip(meter_log.channels, by_process, strict=True):
-                channel.share(Share(part, part) if channel.channel.share == "process" else share)
+                by_rule = {"cpu": share, "process": Share(part, part)}
+                channel.share(by_rule.get(channel.channel.share, ALL))
 
     def _parts(self, meter_log: MeterLog, pids: frozenset[int]) -> Sequence[float]:
         """What a meter says of these processes' part of its channels; all of it where it cannot say."""
@@ -327,9 +327,9 @@ class Sampler:
                 parts = [min(1.0, max(0.0, float(part))) for part in meter_log.meter.shares(pids)]
             except (Exception, SystemExit) as error:
                 parts = everything
-                if not meter_log.unshared:
-                    self.note("meter", f"meter {meter_log.name} cannot tell processes apart, all is counted: {error!r}")
-                meter_log.unshared = True
+                self.note("meter", f"meter {meter_log.name} cannot tell processes apart, all is counted: {error!r}")
+                for channel in meter_log.channels:
+                    channel.count_whole()
             self._finish(ticket, meter_log)
         finally:
             meter_log.lock.release()

@@ -185,9 +185,9 @@ def _figures(channel: Channel) -> Iterator[str]:
         yield f"idle_w is not above max_w, as {channel.idle_w:g} is above {channel.max_w:g}"
     if not _is_number(channel.resolution_s) or channel.resolution_s <= 0:
         yield f"resolution_s is a number of seconds above 0, not {channel.resolution_s!r}"
-    for name in ("lag_s", "delay_s"):
+    for name, unit in (("lag_s", "seconds"), ("delay_s", "seconds"), ("quantum_j", "joules")):
         if not _is_number(getattr(channel, name), 0):
-            yield f"{name} is a number of seconds from 0 on, not {getattr(channel, name)!r}"
+            yield f"{name} is a number of {unit} from 0 on, not {getattr(channel, name)!r}"
 
 
 # -- what it does ---------------------------------------------------------------------------------------------------
