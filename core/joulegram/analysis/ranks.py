@@ -114,6 +114,18 @@ def flipped_pairs(x: Floats, y: Floats, noise_x: float = 0.0, noise_y: float = 0
     return np.argwhere(np.triu(order(x, noise_x) * order(y, noise_y)) < 0)
 
 
+def ranks(values: Floats, noise: float = 0.0) -> tuple[list[int | None], list[bool]]:
+    """Each point's rank, which is one more than the points that are clearly less, and whether it ties with another.
+
+    Ranks are None, and nothing ties, where a value is NaN.
+    """
+    known = np.isfinite(values)
+    signs = order(values, noise)[:, known]
+    places = (1 + (signs > 0).sum(axis=1)).tolist()
+    tied = (signs == 0).sum(axis=1) > 1  # each with itself
+    return [place if k else None for place, k in zip(places, known, strict=True)], (tied & known).tolist()
+
+
 def order(values: Floats, noise: float = 0.0) -> Signs:
     """The order of each pair (n, n): 1 where the row's value is greater than the column's, −1 less, 0 for a tie.
 
