@@ -58,6 +58,11 @@ def show_duration(duration_s: float) -> str:
     return f"{days} d {hours} h"
 
 
+def show_percent(share: float) -> str:
+    """A share in percent, two digits at least: ``show_percent(0.163) == '16 %'``, ``'1.6 %'``."""
+    return f"{100 * share:.1f} %" if 0 < share < 0.0995 else f"{100 * share:.0f} %"
+
+
 def _scaled(value: float, scale: tuple[tuple[float, str], ...]) -> str:
     """`value` in the largest unit that leaves at least 1 before the point; three significant digits."""
     if value == 0:

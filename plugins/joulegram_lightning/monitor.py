@@ -30,6 +30,7 @@ from joulegram_lightning.loop import Fence, Loop
 from joulegram_lightning.trainers import (
     cuda_mark,
     describe,
+    metrics,
     share_run,
     show,
     show_summary,
@@ -214,6 +215,8 @@ class Monitor:
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
         if not self._kind:
             return
+        if self._loop.run is not None:
+            self._loop.run.log(**metrics(trainer))
         self._end("finished")
         figures = self._lap()  # the counters have passed the end: what is logged adds up to the run
         if self._kind != "predict":

@@ -67,6 +67,11 @@ def tell_loggers(trainer: Any, figures: Mapping[str, float], step: int) -> None:
             logger.log_metrics(metrics=dict(figures), step=step)
 
 
+def metrics(trainer: Any) -> dict[str, float]:
+    """What the module and its callbacks have logged last; what is ours is in the run already."""
+    return {name: float(value) for name, value in trainer.callback_metrics.items() if name not in FIGURES}
+
+
 def show_summary(run: joulegram.Run) -> None:
     """Prints a run that has ended; one that is part of another is shown by that."""
     if run.joined or run.ledger is None:

@@ -102,6 +102,29 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--html", metavar="FILE", help="write a page that works offline, instead of a table")
     report.set_defaults(do=_report)
 
+    compare = verbs.add_parser(
+        "compare", help="which of several runs costs least, by every measure, and where they disagree"
+    )
+    compare.add_argument("run", nargs="*", metavar="RUN", help="two ids or more, or the beginnings of them")
+    compare.add_argument("--project", metavar="P", help="all finished runs of a project instead")
+    compare.add_argument("--stage", default="train", metavar="S", help="of the project's runs; train by default")
+    compare.add_argument("--by", choices=("run", "epoch"), default="run", help="compare runs, or their epochs")
+    compare.add_argument("--metric", metavar="NAME", help="the quality that runs logged, to hold costs against")
+    better = compare.add_mutually_exclusive_group()
+    for direction in ("higher", "lower"):
+        better.add_argument(
+            f"--{direction}",
+            dest="better",
+            action="store_const",
+            const=direction,
+            help=f"a {direction} metric is better",
+        )
+    compare.add_argument(
+        "--zone", metavar="Z", help="price all at this zone's mean intensity; their own, or the world's"
+    )
+    compare.add_argument("--html", metavar="FILE", help="write a page with the picture, instead of a table")
+    compare.set_defaults(do=_compare)
+
     doctor = verbs.add_parser("doctor", help="what can be measured on this machine, and what cannot")
     doctor.epilog = "Exit code: 0 where a run would be recorded, 1 where not."
     doctor.set_defaults(do=_doctor)
@@ -124,9 +147,9 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_argument("folder", nargs="+", metavar="FOLDER", help="a ledger, or one run's folder in it")
     merge.set_defaults(do=_merge)
 
-    for verb in (runs, report, doctor):
+    for verb in (runs, report, compare, doctor):
         verb.add_argument("--json", action="store_true", help="machine-readable output")
-    for verb in (run, runs, report, doctor, seal, merge):
+    for verb in (run, runs, report, compare, doctor, seal, merge):
         verb.add_argument("--ledger", metavar="PATH", help="another ledger than the configured one")
     return parser
 
@@ -209,6 +232,29 @@ def _report(options: argparse.Namespace) -> int:
     sys.stdout.flush()
     with suppress(MissingExtra, OSError, LookupError):  # a ledger that may only be read is read all the same
         ledger.seal(run.id)
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from joulegram.analysis.quality import CannotCompare
+    from joulegram.cli.compare import Question, answer
+
+    asked = ("project", "stage", "by", "zone", "metric", "better")
+    question = Question(options.run, *(getattr(options, name) for name in asked))
+    try:
+        found = answer(open_ledger(options.ledger), question)
+    except CannotCompare as error:
+        return _complain(error)
+    if options.html:
+        from joulegram.report.page import write_comparison_page
+
+        print(write_comparison_page(found, options.html))
+    elif options.json:
+        _print_json(found)
+    else:
+        from joulegram.report.comparison_table import print_comparison
+
+        print_comparison(found)
     return 0
 
 

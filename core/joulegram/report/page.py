@@ -1,4 +1,4 @@
-"""One run as one HTML page that holds all it needs: style, data, charts and the library that draws them.
+"""A run, or a comparison of runs, as one HTML page that holds all it needs: style, data, charts and their library.
 
 `page.html` is the page's frame; `sections` fills it and `charts` makes what plotly draws.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -14,8 +15,10 @@ from typing import Any
 
 from joulegram.extras import MissingExtra
 from joulegram.report import sections
-from joulegram.report.charts import charts
-from joulegram.report.markup import escape, join
+from joulegram.report.charts import Chart, charts
+from joulegram.report.comparison_page import comparison_body
+from joulegram.report.markup import Html, escape, join
+from joulegram.report.matrix import matrix
 from joulegram.report.words import Document
 
 
@@ -33,10 +36,17 @@ def write_page(document: Document, path: str | Path) -> Path:
         MissingExtra: plotly is not installed.
         OSError: the file cannot be written.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_page(document), encoding="utf-8")
-    return path
+    return _write(render_page(document), path)
+
+
+def write_comparison_page(found: Document, path: str | Path) -> Path:
+    """Writes the page of a comparison; as `write_page`.
+
+    Args:
+        found: a comparison, as `joulegram compare --json` prints it.
+        path: file to write.
+    """
+    return _write(render_comparison_page(found), path)
 
 
 def render_page(document: Document) -> str:
@@ -48,7 +58,6 @@ def render_page(document: Document) -> str:
     Raises:
         MissingExtra: plotly is not installed.
     """
-    plotly = _plotly_js()
     drawn = charts(document)
     body = join(
         sections.heading(document),
@@ -62,13 +71,30 @@ def render_page(document: Document) -> str:
         sections.making(document),
         sections.identity(document),
     )
+    return _framed(document["run"]["name"], body, document, drawn)
+
+
+def render_comparison_page(found: Document) -> str:
+    """The page of a comparison as HTML; as `render_page`."""
+    drawn = matrix(found)
+    return _framed("comparison", comparison_body(found, drawn), found, drawn)
+
+
+def _write(page: str, path: str | Path) -> Path:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _framed(title: str, body: Html, data: Document, drawn: Sequence[Chart]) -> str:
     frame = files("joulegram.report").joinpath("page.html").read_text(encoding="utf-8")
     return Template(frame).substitute(
-        title=escape(document["run"]["name"]),
+        title=escape(title),
         body=body,
-        document=_embedded(document),
+        document=_embedded(data),
         figures=_embedded({chart.id: {"data": chart.data, "layout": chart.layout} for chart in drawn}),
-        plotly=plotly,
+        plotly=_plotly_js(),
     )
 
 

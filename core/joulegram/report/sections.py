@@ -9,7 +9,7 @@ from typing import Any
 
 from joulegram.quantities import Quantity
 from joulegram.report.charts import Chart
-from joulegram.report.markup import Html, join, tag
+from joulegram.report.markup import Html, join, section, table, tag
 from joulegram.report.words import (
     TOTALS,
     Document,
@@ -79,7 +79,7 @@ def heading(document: Document) -> Html:
 def cards(document: Document) -> Html:
     """The totals, one card each."""
     made = (_card(total, quantity(document["footprint"].get(total.field))) for total in TOTALS)
-    return _section("totals", "Totals", tag("div", *made, class_="cards"))
+    return section("totals", "Totals", tag("div", *made, class_="cards"))
 
 
 def _card(total: Total, figure: Quantity) -> Html:
@@ -122,19 +122,25 @@ def efficiency(document: Document) -> Html:
     ]
     if not rows:
         return Html("")
-    shown = [_table("Compute beside energy and carbon", ("Figure", "What it is", "Value", "How"), rows, (2,))]
+    shown = [table("Compute beside energy and carbon", ("Figure", "What it is", "Value", "How"), rows, (2,))]
     counting_j = quantity(document["footprint"].get("overhead_j")).value
     if counting_j:
         apart = f"Counting the operations took {show_energy(counting_j)}, which is in no other figure."
         shown.append(tag("p", apart, class_="soft"))
-    return _section("efficiency", "Compute", *shown)
+    return section("efficiency", "Compute", *shown)
 
 
 def figures(document: Document, drawn: Sequence[Chart]) -> Html:
     """The charts' places, with what each shows in words."""
     if not drawn:
         empty = tag("p", "No epoch, span, phase or power was recorded, so there is nothing to draw.", class_="soft")
-        return _section("charts", "Over the run", empty)
+        return section("charts", "Over the run", empty)
+    return section("charts", "Over the run", *chart_places(drawn))
+
+
+def chart_places(drawn: Sequence[Chart]) -> list[Html]:
+    """Where charts are drawn, each with what it shows in words."""
+    hint = tag("noscript", tag("p", "The charts need JavaScript; the tables below hold the same figures."))
     made = (
         tag(
             "figure",
@@ -143,8 +149,7 @@ def figures(document: Document, drawn: Sequence[Chart]) -> Html:
         )
         for chart in drawn
     )
-    hint = tag("noscript", tag("p", "The charts need JavaScript; the tables below hold the same figures."))
-    return _section("charts", "Over the run", hint, *made)
+    return [hint, *made]
 
 
 def channel_table(document: Document) -> Html:
@@ -161,7 +166,7 @@ def channel_table(document: Document) -> Html:
     ]
     caption = "Energy of each counted part of the machine"
     heads = ("Channel", "Kind", "This run", "Whole node", "How")
-    return _section("channels", "Channels", _table(caption, heads, rows, numeric=(2, 3)))
+    return section("channels", "Channels", table(caption, heads, rows, numeric=(2, 3)))
 
 
 def span_table(document: Document) -> Html:
@@ -171,14 +176,14 @@ def span_table(document: Document) -> Html:
         return Html("")
     caption = f"Duration, energy and carbon of each {word}"
     heads = (word.capitalize(), "Began after", "Duration", "Compute", "Energy", "Carbon (CO₂e)")
-    shown = [_table(caption, heads, _elided(spans, _span_row, len(heads)), numeric=range(1, 6))]
+    shown = [table(caption, heads, _elided(spans, _span_row, len(heads)), numeric=range(1, 6))]
     names = list(dict.fromkeys(p["name"] for span in spans for p in span["footprint"].get("phases", ())))
     if names:
         split = _elided(spans, lambda span: _phase_row(span, names), len(names) + 1)
         title = f"Energy of each {word} by phase"
-        table = _table(title, (word.capitalize(), *names), split, numeric=range(1, len(names) + 1))
-        shown.append(tag("details", tag("summary", title), table))
-    return _section("spans", f"{word.capitalize()}s", *shown)
+        shares = table(title, (word.capitalize(), *names), split, numeric=range(1, len(names) + 1))
+        shown.append(tag("details", tag("summary", title), shares))
+    return section("spans", f"{word.capitalize()}s", *shown)
 
 
 def _span_row(span: Mapping[str, Any]) -> list[object]:
@@ -225,7 +230,7 @@ def phase_table(document: Document) -> Html:
             ]
         )
     heads = ("Phase", "Time", "of the run", "Compute", "Energy", "of the run", "Carbon (CO₂e)")
-    return _section("phases", "Phases", _table("What each phase of the loop cost", heads, rows, numeric=range(1, 7)))
+    return section("phases", "Phases", table("What each phase of the loop cost", heads, rows, numeric=range(1, 7)))
 
 
 def missing(document: Document) -> Html:
@@ -233,19 +238,19 @@ def missing(document: Document) -> Html:
     rows = [list(pair) for pair in absences(document)]
     coverage = tag("p", f"Samples covered {show_share(document['footprint'].get('coverage'))} of the run’s time.")
     if not rows:
-        return _section("missing", "What is missing", coverage, tag("p", "Nothing else is missing."))
+        return section("missing", "What is missing", coverage, tag("p", "Nothing else is missing."))
     caption = "What is not in the figures, or should be known about them"
-    return _section("missing", "What is missing, and why", coverage, _table(caption, ("What", "Why"), rows))
+    return section("missing", "What is missing, and why", coverage, table(caption, ("What", "Why"), rows))
 
 
 def making(document: Document) -> Html:
     """How each number was made: formulas, PUE, grid intensity, the meaning of bounds, the recorder's own cost."""
     footprint = document["footprint"]
     rows = [[t.label, f.method, f.how or "–"] for t in TOTALS for f in [quantity(footprint.get(t.field))]]
-    return _section(
+    return section(
         "making",
         "How each number was made",
-        _table("How the totals were made", ("Figure", "Method", "How"), rows),
+        table("How the totals were made", ("Figure", "Method", "How"), rows),
         _price(document),
         _accounts(footprint.get("carbon", ())),
         tag("h3", "What the bounds mean"),
@@ -266,10 +271,10 @@ def _price(document: Document) -> Html:
     if pue:
         bounds = show_bounds(quantity(pue), lambda value: f"{value:.2f} ×")
         row = ["PUE", f"{pue['value']:.2f}", bounds, pue["method"], pue["source"]]
-        shown.append(_table("From IT energy to facility energy", PUE_HEADS, [row]))
+        shown.append(table("From IT energy to facility energy", PUE_HEADS, [row]))
     rows = [_intensity_row(list(group)) for _, group in groupby(sorted(points, key=_origin), key=_origin)]
     if rows:
-        shown.append(_table("Grid carbon intensity used", INTENSITY_HEADS, rows, numeric=(1, 2)))
+        shown.append(table("Grid carbon intensity used", INTENSITY_HEADS, rows, numeric=(1, 2)))
     else:
         shown.append(tag("p", "No grid intensity was used."))
     return join(tag("h3", "Prices"), *shown)
@@ -315,7 +320,7 @@ def _accounts(entries: Iterable[Mapping[str, Any]]) -> Html:
         for entry in entries
     ]
     heads = ("Signal", "Basis", "Accounting", "Carbon (CO₂e)", "How")
-    return _table("Carbon in each accounting, never mixed in one number", heads, rows, numeric=(3,)) if rows else join()
+    return table("Carbon in each accounting, never mixed in one number", heads, rows, numeric=(3,)) if rows else join()
 
 
 def _own_cost(document: Document) -> str:
@@ -340,30 +345,7 @@ def identity(document: Document) -> Html:
         "Part of run": run.get("enclosing_run"),
     }
     rows = [[key, value] for key, value in (relations | dict(run.get("attributes") or {})).items() if value is not None]
-    return _section("identity", "This run", _table("Identity and attributes", ("Name", "Value"), rows))
-
-
-def _section(name: str, title: str, *content: object) -> Html:
-    return tag("section", tag("h2", title, id=f"{name}-title"), *content, id=name, aria_labelledby=f"{name}-title")
-
-
-def _table(
-    caption: str,
-    heads: Sequence[str],
-    rows: Sequence[Sequence[object]],
-    numeric: Iterable[int] = (),
-) -> Html:
-    """A table whose first cells head their rows; `numeric` columns stand to the right."""
-    right = dict.fromkeys(numeric, "number")
-    head = tag("tr", *(tag("th", text, scope="col", class_=right.get(i)) for i, text in enumerate(heads)))
-    body = (
-        tag(
-            "tr", tag("th", row[0], scope="row"), *(tag("td", c, class_=right.get(i)) for i, c in enumerate(row[1:], 1))
-        )
-        for row in rows
-    )
-    table = tag("table", tag("caption", caption), tag("thead", head), tag("tbody", *body))
-    return tag("div", table, class_="scroll", tabindex="0", role="region", aria_label=caption)
+    return section("identity", "This run", table("Identity and attributes", ("Name", "Value"), rows))
 
 
 def _elided(

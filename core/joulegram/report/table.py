@@ -65,7 +65,7 @@ def print_run(document: Document, console: Console | None = None) -> None:
     if document["footprint"].get("phases"):
         sections.append(_phases(document))
     sections += [_missing(document), _coverage(document)]
-    (console or Console()).print(_narrow(Group(*(Padding(section, (0, 0, 1, 0)) for section in sections))))
+    (console or Console()).print(narrow(Group(*(Padding(section, (0, 0, 1, 0)) for section in sections))))
 
 
 def print_runs(entries: Sequence[Mapping[str, Any]], console: Console | None = None) -> None:
@@ -80,7 +80,7 @@ def print_runs(entries: Sequence[Mapping[str, Any]], console: Console | None = N
         console.print("No runs recorded yet.")
         return
     width = _id_width([entry["run"]["id"] for entry in entries])
-    table = _table(None)
+    table = columns(None)
     table.add_column("run\n", no_wrap=True)
     table.add_column("name\nproject", overflow="fold", ratio=1)
     table.add_column("stage\nstatus", no_wrap=True)
@@ -89,7 +89,7 @@ def print_runs(entries: Sequence[Mapping[str, Any]], console: Console | None = N
     table.add_column("CO₂e\nmethod", justify="right", no_wrap=True)
     for entry in entries:
         table.add_row(*_listed(entry, width))
-    console.print(_narrow(table))
+    console.print(narrow(table))
 
 
 def summary_table(document: Document) -> RenderableType:
@@ -99,10 +99,10 @@ def summary_table(document: Document) -> RenderableType:
     table.add_section()
     table.add_row("run", *_cost(whole["duration_s"], whole), style="bold")
     table.caption = _methods_line([*parts(document)[1], document])
-    return _narrow(table)
+    return narrow(table)
 
 
-def _narrow(content: RenderableType) -> RenderableType:
+def narrow(content: RenderableType) -> RenderableType:
     """`content` no wider than 80 columns on a wider screen: a row's ends stay within one glance."""
     grid = Table.grid()
     grid.add_column(max_width=WIDTH)
@@ -110,7 +110,7 @@ def _narrow(content: RenderableType) -> RenderableType:
     return grid
 
 
-def _table(title: str | None, *columns: str) -> Table:
+def columns(title: str | None, *names: str) -> Table:
     """A table without lines, its first column to the left and the others to the right."""
     table = Table(
         title=Text(title) if title else None,
@@ -123,8 +123,8 @@ def _table(title: str | None, *columns: str) -> Table:
         padding=(0, 2, 0, 0),
         pad_edge=False,
     )
-    for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if place else "left", no_wrap=True, overflow="ellipsis")
+    for place, name in enumerate(names):
+        table.add_column(name, justify="right" if place else "left", no_wrap=True, overflow="ellipsis")
     return table
 
 
@@ -148,7 +148,7 @@ def _heading(document: Document) -> RenderableType:
 
 
 def _totals(document: Document) -> Table:
-    table = _table(None, "", "total")
+    table = columns(None, "", "total")
     table.add_column("bounds", ratio=1)
     table.add_column("method", no_wrap=True)
     for total in TOTALS:
@@ -159,7 +159,7 @@ def _totals(document: Document) -> Table:
 
 
 def _efficiency(document: Document) -> Table:
-    table = _table(None, "compute", "")
+    table = columns(None, "compute", "")
     table.add_column("bounds", ratio=1, overflow="fold")
     for total, figure in efficiencies(document):
         value = show_value(figure, total.show)
@@ -170,7 +170,7 @@ def _efficiency(document: Document) -> Table:
 def _channels(document: Document) -> RenderableType:
     if not channels(document):
         return Text("No channel was recorded: nothing on this machine could be read.", style="dim")
-    table = _table(None)
+    table = columns(None)
     table.add_column("channel", overflow="fold", ratio=1)
     table.add_column("this run", justify="right", no_wrap=True)
     table.add_column("bounds", justify="right", no_wrap=True)
@@ -191,7 +191,7 @@ def _channels(document: Document) -> RenderableType:
 
 def _spans_table(title: str | None, document: Document) -> Table:
     word, spans = parts(document)
-    table = _table(title, word, "duration", "energy", "bounds", "CO₂e", "bounds")
+    table = columns(title, word, "duration", "energy", "bounds", "CO₂e", "bounds")
     head, left_out, tail = elide(spans, MOST_SPANS, SPANS_AT_AN_END)
     for span in head:
         table.add_row(*_span_row(span))
@@ -227,7 +227,7 @@ def _methods_line(footprints: Sequence[Mapping[str, Any]]) -> Text:
 def _phases(document: Document) -> Table:
     footprint = document["footprint"]
     whole, whole_s = quantity(footprint.get("energy_j")), footprint["duration_s"]
-    table = _table(None, "phase", "time", "of run", "energy", "of run", "CO₂e")
+    table = columns(None, "phase", "time", "of run", "energy", "of run", "CO₂e")
     table.add_column("method", no_wrap=True)
     for phase in footprint["phases"]:
         energy, carbon = quantity(phase.get("energy_j")), quantity(phase.get("carbon_g"))
@@ -247,7 +247,7 @@ def _missing(document: Document) -> RenderableType:
     found = absences(document)
     if not found:
         return Text("Nothing is missing.", style="dim")
-    table = _table(None)
+    table = columns(None)
     table.add_column("missing, or noted", overflow="fold", max_width=30)
     table.add_column("why", overflow="fold", ratio=1)
     for what, why in found:

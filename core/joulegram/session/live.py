@@ -259,6 +259,26 @@ class Run:
         if recorder is not None:
             recorder.tally({f"{FLOPS_IN}{phase or recorder.current_phase}": float(flops)})
 
+    def log(self, /, **metrics: float) -> None:
+        """Keeps how well the work went, for runs to be compared by: the last value of each metric.
+
+        Example::
+
+            run.log(accuracy=0.93, val_loss=0.21)
+
+        Args:
+            **metrics: plain numbers by name. They become the attribute ``metrics`` of the run, also of one joined.
+
+        Raises:
+            ValueError: a value is no number.
+        """
+        for name, value in metrics.items():
+            try:
+                number = float(value)
+            except (TypeError, ValueError):
+                raise ValueError(f"{name} = {value!r}: a number is needed") from None
+            self._owner.attributes.setdefault("metrics", {})[name] = number
+
     def footprint(self) -> Footprint:
         """What the run cost so far; never waits. Figures are provisional until `settled`."""
         if self._root is not None:

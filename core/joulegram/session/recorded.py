@@ -73,9 +73,11 @@ class RecordedRun:
         enclosing_run: the live run in which this separate one was started.
     """
 
-    def __init__(self, stored: StoredRun, peaks: Mapping[str, Mapping[str, float]] | None = None) -> None:
+    def __init__(
+        self, stored: StoredRun, peaks: Mapping[str, Mapping[str, float]] | None = None, book: PriceBook | None = None
+    ) -> None:
         self.stored = stored
-        self._peaks = peaks
+        self._peaks, self._given_book = peaks, book
         header = stored.header
         self.id, self.name, self.project = header.run, header.name, header.project
         self.stage, self.zone = header.stage, stored.zone
@@ -127,7 +129,9 @@ class RecordedRun:
 
     @cached_property
     def book(self) -> PriceBook:
-        """What its energy is priced with: its newest price."""
+        """What its energy is priced with: its newest price, unless it was given another."""
+        if self._given_book is not None:
+            return self._given_book
         try:
             return self.stored.book
         except LookupError:
@@ -215,6 +219,35 @@ class RecordedRun:
             return None, None
         return sum(end.recorder_cpu_s for end in ends), sum(end.recorder_wakeups for end in ends)
 
+    def priced(
+        self,
+        *,
+        reason: str,
+        zone: str | None = None,
+        pue: float | str | None = None,
+        basis: Basis | None = None,
+        intensity: tuple[IntensityPoint, ...] | None = None,
+    ) -> RecordedRun:
+        """The run under another price; nothing is written.
+
+        Args:
+            reason: why, for readers.
+            zone: another grid zone.
+            pue: another PUE.
+            basis: ``lifecycle`` or ``direct``.
+            intensity: other intensity points, instead of a zone's annual mean.
+        """
+        points = intensity or (_annual(zone) if zone is not None else self.book.intensity)
+        book = replace(
+            self.book,
+            intensity=tuple(points),
+            pue=self.book.pue if pue is None else pricing.pue_of(pue),
+            basis=basis or self.book.basis,
+            reason=reason,
+            made_s=time.time(),
+        )
+        return RecordedRun(self.stored, self._peaks, book)
+
     def reprice(
         self,
         *,
@@ -227,11 +260,11 @@ class RecordedRun:
         """Prices the stored energy again and keeps the new price beside the old ones; the newest is shown.
 
         Args:
-            reason: why, for readers.
-            zone: another grid zone.
-            pue: another PUE.
-            basis: ``lifecycle`` or ``direct``.
-            intensity: other intensity points, instead of a zone's annual mean.
+            reason: see `priced`.
+            zone: see `priced`.
+            pue: see `priced`.
+            basis: see `priced`.
+            intensity: see `priced`.
 
         Returns:
             The run under the new price.
@@ -239,17 +272,9 @@ class RecordedRun:
         Raises:
             OSError: the ledger cannot be written.
         """
-        points = intensity or (_annual(zone) if zone is not None else self.book.intensity)
-        book = replace(
-            self.book,
-            intensity=tuple(points),
-            pue=self.book.pue if pue is None else pricing.pue_of(pue),
-            basis=basis or self.book.basis,
-            reason=reason,
-            made_s=time.time(),
-        )
-        write_price(self.stored.folder, book)
-        return RecordedRun(self.stored)
+        run = self.priced(reason=reason, zone=zone, pue=pue, basis=basis, intensity=intensity)
+        write_price(self.stored.folder, run.book)
+        return run
 
     def document(self) -> dict[str, Any]:
         """The run as plain data, as `joulegram report --json` prints it."""
