@@ -12,7 +12,7 @@ return of a meter's begin and the call of its end. Every program finds the same 
 Where a rival's total is nearer than ours and ours is off by more than 0.1 %, both are repeated, five times in all. A
 rival is better if it is nearer by more than 0.1 point, and the 95 % interval of paired differences says so too. The
 exit code is 1 if one is, or another target is missed: totals of RAPL within 0.1 %, of a GPU without a counter within
-3 %, the truth within the bounds every time. A counter's bounds are those of timing: the emulated ones have no gain error.
+3 %, the truth within the bounds every time. A counter's bounds are those of timing: those here have no gain error.
 
 The rivals are installed into environments of their own (`--venvs`). Needs root, for mounting the powercap tree.
 """

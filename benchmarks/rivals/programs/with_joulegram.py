@@ -7,8 +7,9 @@ import time
 from loop import Loop, Window
 
 import joulegram
+from joulegram.quantities import Quantity
+from joulegram.records import Channel
 
-KINDS = ("gpu", "cpu", "dram")
 WARM_S = 1.5
 """Meters are open, pricing is loaded: a training does not begin with its first epoch either."""
 
@@ -28,19 +29,14 @@ def main() -> None:
                 windows.append(window)
                 spans.append(span)
         all_of_it.close()
-    gains = {name: channel.channel for name, channel in _channels(run).items()}
+    channels = {name: trace.channel for name, trace in run.trace().channels.items()}
     for window, span in zip([whole, *windows], [all_of_it, *spans], strict=True):
         for figure in span.footprint().channels:
-            energy, channel = figure.node_energy_j, gains[figure.id]
-            _add(window, figure.kind, energy, channel)
+            _add(window, figure.kind, figure.node_energy_j, channels[figure.id])
     loop.report(whole, windows)
 
 
-def _channels(run):
-    return run.trace().channels
-
-
-def _add(window, kind, energy, channel) -> None:
+def _add(window: Window, kind: str, energy: Quantity, channel: Channel) -> None:
     """Adds a channel's joules and bounds to a window: of a counter the bounds of timing alone, as this one has no gain
     error; of readings added up, which see moments only, all of them."""
     counted = channel.method == "measured"
