@@ -9,11 +9,11 @@ READY := .venv/.installed
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench accuracy clean
 
 help:  ## show this list
 	@echo "make TARGET, one of:"
-	@sed -n 's/^\([a-z]*\):.*## /  \1 /p' Makefile | while read -r name text; do printf '  %-7s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z]*\):.*## /  \1 /p' Makefile | while read -r name text; do printf '  %-9s %s\n' "$$name" "$$text"; done
 
 demo: $(READY)  ## train a small network on handwritten digits and show what it cost
 	@$(BIN)/python examples/digits_lightning.py $(ARGS)
@@ -29,6 +29,9 @@ lint: $(READY)  ## style, types and floors
 
 bench: $(READY)  ## measure speed and size
 	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+accuracy: $(READY)  ## compare with other programs on emulated hardware (20 minutes; as root)
+	@$(BIN)/python benchmarks/accuracy.py $(ARGS)
 
 clean:  ## remove the environment, caches and builds
 	@rm -rf .venv build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

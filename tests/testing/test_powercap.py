@@ -52,6 +52,14 @@ def test_counters_are_apart_unless_one_mirrors_the_other(tmp_path: Path) -> None
     assert len({shown_j(mirrored, zone) for zone in mirrored.zones}) == 1
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_device_links_back_to_its_class(tmp_path: Path, layout: str) -> None:
+    tree = PowercapTree(tmp_path, layout)
+    for device in tree.root.iterdir():
+        assert (device / "subsystem").is_symlink()
+        assert (device / "subsystem").samefile(tree.root)
+
+
 def test_a_counter_starts_again_from_zero_at_its_range(tmp_path: Path) -> None:
     tree = PowercapTree(tmp_path, power=50.0, range_j=100.0, start_j=99.0)
     assert (tree.file("intel-rapl:0", "max_energy_range_uj")).read_text() == "100000000\n"

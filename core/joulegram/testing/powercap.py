@@ -220,10 +220,12 @@ class PowercapTree:
         return os.open(folder / "energy_uj", os.O_WRONLY | os.O_CREAT, 0o444)
 
     def _link(self, device: str) -> None:
-        link = self.root / device.rpartition("/")[2]
+        """Links the class to a device, and the device to its class."""
+        link, back = self.root / device.rpartition("/")[2], self._devices / device / "subsystem"
         link.parent.mkdir(parents=True, exist_ok=True)
         if not link.is_symlink():
             link.symlink_to(Path("../../devices/virtual/powercap") / device)
+            back.symlink_to(os.path.relpath(self.root, back.parent))
 
     def _contents(self, zone: VirtualZone) -> dict[str, object]:
         contents: dict[str, object] = {"name": zone.name, "enabled": 1, "max_energy_range_uj": self._range_uj}
