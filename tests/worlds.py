@@ -93,7 +93,7 @@ class Counter(Meter):
 class InstantCounter(Counter):
     """One that may be read in the caller's thread."""
 
-    instant: ClassVar[bool] = True
+    instant: bool = True
 
 
 class ModelCounter(Counter):

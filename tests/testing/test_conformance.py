@@ -28,7 +28,7 @@ GOOD = Channel("gpu:A", "gpu", "measured", "a counter", max_w=1000.0)
 class Watched(Meter):
     """A meter on a clock of the test's, 100 W on each channel, whose parts a test replaces with broken ones."""
 
-    instant: ClassVar[bool] = True
+    instant: bool = True
 
     def __init__(self, *channels: Channel) -> None:
         self.channels: Any = channels or (GOOD,)

@@ -40,7 +40,7 @@ class Meter(ABC):
 
     channels: Sequence[Channel]
     period_s: ClassVar[float] = 0.05
-    instant: ClassVar[bool] = False
+    instant: bool = False
     fallback: ClassVar[int] = 0
 
     @classmethod

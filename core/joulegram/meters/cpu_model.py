@@ -71,7 +71,7 @@ class CpuModelMeter(Meter):
 
     # Busy time is cumulative, in ticks of 10 ms: a quicker look would cost more and tell no more than the bounds hide.
     period_s: ClassVar[float] = 0.5
-    instant: ClassVar[bool] = True
+    instant: bool = True
     fallback: ClassVar[int] = 2
 
     def __init__(self, model: CpuModel, cpus: int | None = None, now_ns: Callable[[], int] = time.monotonic_ns) -> None:

@@ -36,7 +36,7 @@ class DramModelMeter(Meter):
 
     # A straight line: reading it more often tells nothing more.
     period_s: ClassVar[float] = 1.0
-    instant: ClassVar[bool] = True
+    instant: bool = True
     fallback: ClassVar[int] = 2
 
     def __init__(self, installed_gb: float, now_ns: Callable[[], int] = time.monotonic_ns) -> None:

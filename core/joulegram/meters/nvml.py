@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from math import isnan, nan
 from typing import Any, ClassVar, Protocol
 
@@ -38,6 +39,10 @@ SENSOR_GAIN = (0.95, 1.05)
 COUNTER_REFRESH_S = 0.1
 COUNTER_STEP_J = 1e-3
 """It counts whole millijoules."""
+LOOKS, LOOK_S = 6, 0.0005
+"""A counter that has moved at each of so many looks, so soon one after the other, stands still for no two of them."""
+CURRENT_S = 0.005
+"""Looks further apart (s), as on a machine that is slow to wake, tell nothing."""
 AVERAGING_S = 1.0
 HEADROOM = 1.2
 """Power may pass the enforced limit for less than a second."""
@@ -59,6 +64,7 @@ class NvmlMeter(Meter):
         environ: where CUDA's variables are.
         now_ns: monotonic clock (ns).
         sees_all_pids: whether pids mean here what they mean to the driver; found out by default.
+        pause_s: waits for so many seconds.
 
     Raises:
         Absent: no driver, no GPU, or none that this process may use.
@@ -73,6 +79,7 @@ class NvmlMeter(Meter):
         environ: Mapping[str, str] = os.environ,
         now_ns: Callable[[], int] = time.monotonic_ns,
         sees_all_pids: bool | None = None,
+        pause_s: Callable[[float], object] = time.sleep,
     ) -> None:
         self._nvml, self._now_ns = nvml, now_ns
         self._pid, self._retry_ns = os.getpid(), 0
@@ -81,11 +88,13 @@ class NvmlMeter(Meter):
         try:
             choice = chosen(survey(nvml), environ)
             shared = _sees_all_pids() if sees_all_pids is None else sees_all_pids
-            self._devices = [_Device(nvml, gpu, choice.guessed, shared, now_ns) for gpu in choice.gpus]
+            self._devices = [_Device(nvml, gpu, choice.guessed, shared, now_ns, pause_s) for gpu in choice.gpus]
         except BaseException:
             self.close()
             raise
         self.channels: Sequence[Channel] = [device.channel for device in self._devices]
+        # A counter that refreshes now and then tells nothing more at an edge.
+        self.instant = all(channel.lag_s <= 2 * CURRENT_S for channel in self.channels)
 
     @classmethod
     def open(cls, settings: Settings) -> NvmlMeter:
@@ -145,11 +154,19 @@ class _Source(Protocol):
 class _Device:
     """One GPU: its handle, how its joules are read, and what part of them is whose."""
 
-    def __init__(self, nvml: Any, gpu: Gpu, guessed: bool, shared: bool, now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        nvml: Any,
+        gpu: Gpu,
+        guessed: bool,
+        shared: bool,
+        now_ns: Callable[[], int],
+        pause_s: Callable[[float], object],
+    ) -> None:
         self.error: int | None = None
         self._nvml, self._uuid = nvml, gpu.uuid
         self._handle: Handle | None = gpu.handle
-        self._source, channel = _metered(nvml, gpu, now_ns)
+        self._source, channel = _metered(nvml, gpu, now_ns, pause_s)
         self._use = _Use.found(nvml, gpu.handle) if shared and not gpu.mig else None
         how = f"{channel.how}{_caveats(gpu, guessed)}"
         if not gpu.mig and self._use is None:
@@ -202,6 +219,23 @@ class _Counter:
         """Joules since the driver was loaded."""
         return self._read_mj(handle) / 1e3
 
+    def refreshes_within(
+        self, handle: Handle, now_ns: Callable[[], int], pause_s: Callable[[float], object]
+    ) -> float | None:
+        """Within what time (s) it is sure to refresh; None for one that was seen to stand still, as most do.
+
+        Looks a few times only: some counters stay behind while they are read fast (`COUNTER_REFRESH_S`).
+        """
+        looks = [(now_ns(), self._read_mj(handle))]
+        while len(looks) < LOOKS:
+            pause_s(LOOK_S)
+            looks.append((now_ns(), self._read_mj(handle)))
+            (before_ns, before_mj), (then_ns, then_mj) = looks[-2:]
+            if then_mj <= before_mj or then_ns - before_ns > CURRENT_S * NS_PER_S:
+                return None
+        # Between two changes that were seen in a row lie two looks at most.
+        return 2 * max(then - before for (before, _), (then, _) in pairwise(looks)) / NS_PER_S
+
 
 class _Integral:
     """Power readings summed up, for want of a counter."""
@@ -220,10 +254,14 @@ class _Integral:
         return joules
 
 
-def _metered(nvml: Any, gpu: Gpu, now_ns: Callable[[], int]) -> tuple[_Source, Channel]:
+def _metered(
+    nvml: Any, gpu: Gpu, now_ns: Callable[[], int], pause_s: Callable[[float], object]
+) -> tuple[_Source, Channel]:
     """How a GPU's joules are read, and what is known of them."""
     if _has_counter(nvml, gpu.handle):
-        return _Counter(nvml), _counted(nvml, gpu)
+        counter = _Counter(nvml)
+        refresh_s = counter.refreshes_within(gpu.handle, now_ns, pause_s) or COUNTER_REFRESH_S
+        return counter, replace(_counted(nvml, gpu), resolution_s=refresh_s, lag_s=refresh_s)
     power_w, averages = _power_reading(nvml, gpu.handle)
     return _Integral(power_w, now_ns), _integrated(nvml, gpu, averages)
 
@@ -246,8 +284,6 @@ def _counted(nvml: Any, gpu: Gpu) -> Channel:
         gain_low=SENSOR_GAIN[0],
         gain_high=SENSOR_GAIN[1],
         max_w=_max_w(limit_mw),
-        resolution_s=COUNTER_REFRESH_S,
-        lag_s=COUNTER_REFRESH_S,
         quantum_j=COUNTER_STEP_J,
     )
 

@@ -63,7 +63,7 @@ class PerfRaplMeter(Meter):
         Denied: it has, but not for this user.
     """
 
-    instant: ClassVar[bool] = True
+    instant: bool = True
     fallback: ClassVar[int] = 1
 
     def __init__(self, root: Path = Path("/"), open_event: OpenEvent | None = None) -> None:

@@ -146,7 +146,7 @@ class RaplMeter(Meter):
         Denied: it does, but not to this user, or not in this container.
     """
 
-    instant: ClassVar[bool] = True
+    instant: bool = True
 
     def __init__(self, root: Path = POWERCAP, wait: Callable[[], object] = lambda: time.sleep(_LOOK_AGAIN_S)) -> None:
         found = [Counter(zone) for zone in zones(root)]
