@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import sys
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from copy import deepcopy
@@ -86,8 +87,8 @@ class _StandIns:
             return self._keep(value, value)
         if type(value) in (list, tuple):
             return self._keep(value, type(value)(map(self.of, value)))
-        if type(value) is dict:
-            return self._keep(value, {key: self.of(entry) for key, entry in value.items()})
+        if type(value) in (dict, OrderedDict):
+            return self._keep(value, type(value)((key, self.of(entry)) for key, entry in value.items()))
         if isinstance(value, partial):
             return partial(self.of(value.func), *map(self.of, value.args), **self.of(value.keywords))
         if isinstance(value, MethodType):

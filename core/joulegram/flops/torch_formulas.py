@@ -57,6 +57,7 @@ _MATRIX_WORK = (
     "mps_convolution",
     "orgqr",
     "ormqr",
+    "sparse_sampled_addmm",
     "triangular_solve",
 )
 _NOT_MATRIX_WORK = ("_linalg_check_errors", "fbgemm_linear_quantize", "linalg_cross", "linalg_vector_norm", "linalg__")
@@ -139,7 +140,7 @@ def _mm(of: Arguments, out: Any) -> int:
     return _product(of["self"], of["mat2"])
 
 
-@_counts("addmm", "_addmm_activation")
+@_counts("addmm", "_addmm_activation", "_sparse_addmm")
 def _addmm(of: Arguments, out: Any) -> int:
     return _product(of["mat1"], of["mat2"])
 

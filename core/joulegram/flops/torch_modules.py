@@ -124,10 +124,9 @@ class _ByModule(DispatchTally):
 
     def _here(self) -> str:
         """Path of the module that runs; empty outside of all."""
-        module: nn.Module | None = None
-        if self._within:
-            module = self._within[-1]
-        elif (node := _current_autograd_node()) is not None and self._made_from:
+        module = self._within[-1] if self._within else None
+        node: Any = _current_autograd_node()
+        if module is None and node is not None and self._made_from:
             module = self._made_in[max(0, bisect_right(self._made_from, node._sequence_nr()) - 1)]
         return "" if module is None else self._paths[module]
 

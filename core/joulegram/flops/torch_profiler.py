@@ -32,7 +32,7 @@ class _ProfilerTally(Tally):
     @property
     def flops(self) -> int:
         """Operations, once the profile is over."""
-        return sum(event.flops for event in self._events if event.flops and event.name not in _ELEMENTWISE)
+        return sum(map(_flops, self._events))
 
     def take(self, profiler: profile) -> None:
         self._events = list(profiler.events() or ())  # type: ignore[no-untyped-call]
@@ -78,13 +78,17 @@ class ProfilerCounter(FlopCounter):
         raise Uncountable("torch.profiler counts only what runs")
 
 
+def _flops(event: FunctionEvent) -> int:
+    return 0 if event.name in _ELEMENTWISE else event.flops or 0
+
+
 def _is_missed(event: FunctionEvent) -> bool:
     """The outermost of operators that do what matrix products do where none of them has FLOPs."""
-    if not is_matrix_work(event.name) or event.flops:
+    if not is_matrix_work(event.name) or _flops(event):
         return False
-    if any(is_matrix_work(above.name) or above.flops for above in _above(event)):
+    if any(is_matrix_work(above.name) or _flops(above) for above in _above(event)):
         return False
-    return not any(below.flops for below in _below(event))
+    return not any(map(_flops, _below(event)))
 
 
 def _above(event: FunctionEvent) -> Iterator[FunctionEvent]:
