@@ -10,37 +10,69 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from time import perf_counter
 from typing import Any
 
 import torch
+from torch._C import (
+    DispatchKey,
+    _current_graph_task_id,
+    _disabled_torch_dispatch_impl,
+    _dispatch_has_kernel_for_dispatch_key,
+)
+from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from joulegram.flops import Count, FlopCounter, Tally
-from joulegram.flops.torch_formulas import Formula, Operator, formula_of, may_hide_work
+from joulegram.flops.torch_fakes import run_on_fakes
+from joulegram.flops.torch_formulas import Formula, Operator, formula_of, may_hide_work, name_of
+from joulegram.flops.torch_parts import Parts
 
-HOW = "counted by operator as PyTorch ran it"
+Call = tuple[Sequence[Any], Mapping[str, Any], Any]
+"""An operator's arguments, those by name, and what it returned."""
+_QUESTIONS = frozenset(
+    f"aten::{name}"
+    for name in (
+        "dim",
+        "is_contiguous",
+        "is_non_overlapping_and_dense",
+        "is_strides_like_format",
+        "numel",
+        "size",
+        "storage_offset",
+        "stride",
+        "sym_is_contiguous",
+        "sym_numel",
+        "sym_size",
+        "sym_storage_offset",
+        "sym_stride",
+    )
+) | {"prim::device", "prim::layout"}
+"""What a tensor without content is asked about itself; it has to answer by itself."""
+HOW = "PyTorch's operators, counted as they ran"
+HOW_ON_FAKES = "PyTorch's operators, counted without running them"
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """What to do with calls of one operator."""
 
-    formula: Formula | None
-    opaque: bool
-    composite: bool
+    formula: Formula | None = None
+    opaque: bool = False
+    composite: bool = False
+    asks: bool = False
 
 
-class DispatchTally(TorchDispatchMode, Tally):
+class DispatchTally(TorchDispatchMode, Tally):  # type: ignore[no-untyped-call]
     """Counts what this thread dispatches while it is entered, and what autograd runs on its behalf."""
 
     supports_higher_order_operators = True  # they come here like all others
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._flops = self._backward = 0
         self._overhead_s = 0.0
         self._on: Counter[tuple[torch.dtype, torch.device]] = Counter()
@@ -62,13 +94,13 @@ class DispatchTally(TorchDispatchMode, Tally):
         """All that was counted."""
         (dtype, device), _ = max(self._on.items(), key=lambda part: part[1], default=((None, None), 0))
         return Count(
-            self._flops,
-            HOW,
-            self._backward,
-            dict(self._unknown),
-            None if dtype is None else str(dtype).removeprefix("torch."),
-            None if device is None else product_name(device),
-            self._overhead_s,
+            flops=self._flops,
+            how=HOW,
+            backward=self._backward,
+            unknown=dict(self._unknown),
+            dtype=None if dtype is None else str(dtype).removeprefix("torch."),
+            device=None if device is None else product_name(device),
+            overhead_s=self._overhead_s,
         )
 
     def __torch_dispatch__(
@@ -82,32 +114,31 @@ class DispatchTally(TorchDispatchMode, Tally):
         plan = self._plans.get(func)
         if plan is None:
             plan = self._plans[func] = _plan(func)
+        if plan.asks:
+            return NotImplemented
         if plan.composite:  # not taken apart before it got here: inference mode
             with self:
-                return func._op_dk(torch._C.DispatchKey.CompositeImplicitAutograd, *args, **named)
+                return func._op_dk(DispatchKey.CompositeImplicitAutograd, *args, **named)
         begins_s = perf_counter()
-        out = func(*args, **named)
+        out = self._called(func, args, named)
         ended_s = perf_counter()
         if plan.formula is not None or plan.opaque:
-            self._add(func, plan.formula, args, named, out)
+            self._add(func, plan.formula, (args, named, out))
         self._overhead_s += perf_counter() - ended_s + begins_s - came_s
         return out
 
-    def _add(
-        self, func: Operator, formula: Formula | None, args: Sequence[Any], named: Mapping[str, Any], out: Any
-    ) -> int:
-        flops = None
-        if formula is not None:
-            try:
-                flops = formula(func, args, named, out)
-            except Exception:  # shapes of a kind that the formula does not know
-                flops = None
+    def _called(self, func: Operator, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
+        return func(*args, **named)
+
+    def _add(self, func: Operator, formula: Formula | None, call: Call) -> int:
+        args, named, _ = call
+        flops = None if formula is None else _applied(formula, func, call)
         with self._lock:
             if flops is None:
-                self._unknown[str(func.name()).removesuffix(".default")] += 1
+                self._unknown[name_of(func)] += 1
                 return 0
             self._flops += flops
-            if torch._C._current_graph_task_id() != -1:
+            if _current_graph_task_id() != -1:
                 self._backward += flops
             tensor = next(_tensors((*args, *named.values())), None)
             if tensor is not None:
@@ -116,25 +147,61 @@ class DispatchTally(TorchDispatchMode, Tally):
 
 
 class TorchCounter(FlopCounter):
-    """Counts by torch's dispatcher."""
+    """Counts by torch's dispatcher; steps that are compiled, on stand-ins of their tensors."""
 
     def context(self, step: Callable[..., Any]) -> Hashable:
-        """Temporary."""
-        return torch.is_grad_enabled()
+        """Which modules train, shape, type and need of gradient of each parameter, and torch's modes."""
+        modules = Parts(step).modules
+        parameters = (parameter for module in modules for parameter in module._parameters.values())
+        return hash(
+            (
+                torch.is_grad_enabled(),
+                torch._C._is_any_autocast_enabled(),
+                tuple(module.training for module in modules),
+                tuple((one.shape, one.dtype, one.requires_grad) for one in parameters if one is not None),
+            )
+        )
 
     def obstacle(self, step: Callable[..., Any]) -> str | None:
-        """Temporary."""
-        return None
+        """Names what is compiled: counted in place, what its kernels hide would be missed."""
+        compiled = Parts(step).compiled
+        return f"compiled: {', '.join(compiled)}" if compiled else None
 
     @contextmanager
     def counting(self) -> Iterator[Tally]:
-        """Counts what runs inside of it, the backward pass included."""
+        """Counts what this thread runs inside of it, the backward pass included."""
         with DispatchTally() as tally:
             yield tally
 
     def count(self, step: Callable[..., Any], *args: Any, **kwargs: Any) -> Count:
-        """Temporary."""
-        raise NotImplementedError
+        """Counts a step, and the backward pass from its loss, on stand-ins; nothing is computed.
+
+        The loss is what the step returns, or has in it under ``loss``, where that is one number that requires a
+        gradient.
+
+        Raises:
+            Uncountable: the step depends on values, or holds what has no stand-in.
+        """
+        tally = DispatchTally()
+        run_on_fakes(step, args, kwargs, tally)
+        return replace(tally.count(), how=HOW_ON_FAKES)
+
+
+class EagerTorchCounter(TorchCounter):
+    """Counts every step as it runs; what is compiled runs uncompiled where a step is counted, and compiled elsewhere.
+
+    Results then differ in their last digits from those of compiled code.
+    """
+
+    def obstacle(self, step: Callable[..., Any]) -> str | None:
+        """There is none."""
+        return None
+
+    @contextmanager
+    def counting(self) -> Iterator[Tally]:
+        """Counts what this thread runs inside of it, the backward pass included."""
+        with torch.compiler.set_stance("force_eager"), DispatchTally() as tally:
+            yield tally
 
 
 def product_name(device: torch.device) -> str:
@@ -146,21 +213,31 @@ def product_name(device: torch.device) -> str:
     return device.type
 
 
+def _applied(formula: Formula, func: Operator, call: Call) -> int | None:
+    """None for tensors of a kind that the formula does not know; torch would end the process for what it raises."""
+    try:
+        return formula(func, *call)
+    except Exception:
+        return None
+
+
 @cache
 def _wraps(kind: type) -> bool:
     """Whether tensors of this kind say by themselves what an operator on them does."""
-    plain = kind.__torch_dispatch__ is torch._C._disabled_torch_dispatch_impl  # type: ignore[attr-defined]
+    plain = getattr(kind, "__torch_dispatch__", None) is _disabled_torch_dispatch_impl
     return not (plain or issubclass(kind, FakeTensor))
 
 
 def _plan(func: Operator) -> _Plan:
+    if name_of(func) in _QUESTIONS:
+        return _Plan(asks=True)
     formula = formula_of(func)
-    composite = (
-        formula is None
-        and isinstance(func, torch._ops.OpOverload)
-        and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
-    )
-    return _Plan(formula, formula is None and may_hide_work(func), composite)
+    if formula is not None:
+        return _Plan(formula)
+    name = func.name()
+    if isinstance(func, OpOverload) and _dispatch_has_kernel_for_dispatch_key(name, "CompositeImplicitAutograd"):
+        return _Plan(composite=True)
+    return _Plan(opaque=may_hide_work(func))
 
 
 def _tensors(values: Sequence[Any]) -> Iterator[torch.Tensor]:
