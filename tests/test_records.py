@@ -25,6 +25,7 @@ from joulegram.records import (
     Pue,
     Record,
     SpanRecord,
+    StepCount,
     from_line,
     from_plain,
 )
@@ -53,6 +54,10 @@ RECORDS: list[Record] = [
     SpanRecord("s-2", "s-1", "track", "line\nbreak", None, 5, 6),
     PriceBook(Pue(1.2, 1.1, 1.3, "measured", "as given"), (POINT, POINT), "direct", "corrected", 1.75e9),
     PriceBook(Pue(1.0, 1.0, 2.0, "estimated", "not given"), (), "lifecycle"),
+    StepCount(
+        "fit", "8×3 float32", 1 << 60, "counted", {"mine::op": 2}, "float32", "cpu", 2, 9, 0.5, [{"path": "Net"}]
+    ),
+    StepCount("fit", "no arrays", None, "its shapes depend on values", layers=[]),
     Lineage("r0", 1.5, 0.25, 60.0),
     Note(5, "meter", "gone"),
     Heartbeat(ANCHOR),

@@ -7,7 +7,7 @@ Every record is frozen, made of plain types, and stands alone: a line that is lo
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -318,6 +318,7 @@ class StepCount(Record):
         devices: on how many of these.
         end_ns: when the counting was over (monotonic ns).
         overhead_s: time (s), up to then, that counting itself took.
+        layers: what each module has of it (`joulegram.flops.Layer`), where that was asked for.
     """
 
     tag: ClassVar[str] = "step"
@@ -332,6 +333,7 @@ class StepCount(Record):
     devices: int = 1
     end_ns: int = 0
     overhead_s: float = 0.0
+    layers: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*(nested tensors is in prototyp
 
 
 def counted(step: Callable[[], Any]) -> Count:
-    with TorchCounter().counting() as tally:
+    with TorchCounter().counting(print) as tally:
         step()
     return tally.count()
 
@@ -148,7 +148,7 @@ def test_an_encoder_counts_alike_in_training_and_on_its_fast_path() -> None:
 
 def test_the_fast_path_of_an_encoder_is_what_runs_while_it_is_counted() -> None:
     net, sequences = encoder(2).eval(), torch.randn(4, TOKENS, WIDTH)
-    with torch.no_grad(), torch.profiler.profile() as profile, TorchCounter().counting():
+    with torch.no_grad(), torch.profiler.profile() as profile, TorchCounter().counting(print):
         net(sequences)
     assert "aten::_transformer_encoder_layer_fwd" in {event.key for event in profile.key_averages()}
 
@@ -206,7 +206,7 @@ def test_fused_recurrent_layers_of_gpus_count_as_those_of_cpus(directions: int) 
         call = (inputs, flat, 4, None, state, state, *arguments)
         forward, first = 2 * 40 * weights(net), 2 * 40 * directions * 8 * 64
         reserve = torch.empty(1)
-        with TorchCounter().counting() as tally:
+        with TorchCounter().counting(print) as tally:
             out, *_ = torch.ops.aten._cudnn_rnn(*call)
         assert tally.count().flops == forward
         for mask, of_input in ([False, False, False, True], 0), ([True, False, False, True], first):
@@ -383,14 +383,14 @@ def test_inference_is_the_same_to_the_bit_fused_layers_included(mode: Callable[[
 
     with mode():
         plain = outputs()
-        with TorchCounter().counting():
+        with TorchCounter().counting(print):
             watched = outputs()
     assert all(torch.equal(one, other) for one, other in zip(plain, watched, strict=True))
 
 
 def test_no_tensor_outlives_its_step_for_having_been_counted() -> None:
     net = nn.Linear(8, 8)
-    with TorchCounter().counting() as tally:
+    with TorchCounter().counting(print) as tally:
         x = torch.randn(4, 8)
         y = net(x)
         watched = [weakref.ref(x), weakref.ref(y)]
@@ -405,7 +405,7 @@ def test_no_tensor_outlives_its_step_for_having_been_counted() -> None:
 
 def test_a_step_that_fails_leaves_nothing_behind() -> None:
     net = nn.Linear(8, 8)
-    with pytest.raises(RuntimeError, match="shapes"), TorchCounter().counting() as tally:
+    with pytest.raises(RuntimeError, match="shapes"), TorchCounter().counting(print) as tally:
         net(net(torch.randn(4, 8))[:, 1:])
     assert tally.count().flops == 2 * 4 * 8 * 8
     net(torch.randn(4, 8))
@@ -414,7 +414,7 @@ def test_a_step_that_fails_leaves_nothing_behind() -> None:
 
 def test_what_is_counted_can_be_asked_for_under_way() -> None:
     net = nn.Linear(8, 8)
-    with TorchCounter().counting() as tally:
+    with TorchCounter().counting(print) as tally:
         loss = net(torch.randn(4, 8)).sum()
         forward = tally.flops
         loss.backward()

@@ -60,7 +60,7 @@ MODELS: list[tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = [
 
 
 def in_place(step: Callable[[], Any]) -> Count:
-    with TorchCounter().counting() as tally:
+    with TorchCounter().counting(print) as tally:
         result = step()
         if isinstance(result, Tensor) and result.requires_grad:
             result.backward()

@@ -11,11 +11,30 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 
 class Uncountable(Exception):
     """A step that cannot be counted in this way; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What one module of a model, with all that is inside of it, has of a step.
+
+    Args:
+        path: the class of the outermost module, and the attributes from there on.
+        kind: its class.
+        flops: floating-point operations, forward and backward.
+        share: of those of the step, 0 to 1.
+        time_share: its share of the time in operations, 0 to 1.
+    """
+
+    path: str
+    kind: str
+    flops: int
+    share: float
+    time_share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +51,7 @@ class Count:
             (``cpu``); None for none.
         devices: on how many of these.
         overhead_s: time that counting itself took (s).
+        layers: what each module has of it, in the order in which they contain each other; of counters that tell.
     """
 
     flops: int
@@ -42,6 +62,7 @@ class Count:
     device: str | None = None
     devices: int = 1
     overhead_s: float = 0.0
+    layers: tuple[Layer, ...] = ()
 
 
 class Tally(ABC):
@@ -58,7 +79,13 @@ class Tally(ABC):
 
 
 class FlopCounter(ABC):
-    """One way of counting. Made once for each run; loads its framework only when it counts."""
+    """One way of counting. Made once for each run; loads its framework only when it counts.
+
+    Attributes:
+        caution: what somebody who chose it should know; empty where there is nothing.
+    """
+
+    caution: ClassVar[str] = ""
 
     def context(self, step: Callable[..., Any]) -> Hashable:
         """What decides, besides its inputs, what a step computes: training or not, gradients, precision, frozen layers.
@@ -77,8 +104,11 @@ class FlopCounter(ABC):
         """
 
     @abstractmethod
-    def counting(self) -> AbstractContextManager[Tally]:
+    def counting(self, step: Callable[..., Any]) -> AbstractContextManager[Tally]:
         """Counts what runs inside of it, the backward pass included.
+
+        Args:
+            step: what is called inside.
 
         Raises:
             Uncountable: this way of counting does not work on what runs.

@@ -32,7 +32,7 @@ class JaxprCounter(FlopCounter):
         """Always the same: operations are not seen one by one where a compiled program runs."""
         return _WHY_NOT
 
-    def counting(self) -> AbstractContextManager[Tally]:
+    def counting(self, step: Callable[..., Any]) -> AbstractContextManager[Tally]:
         """Not possible.
 
         Raises:

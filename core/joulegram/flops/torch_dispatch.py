@@ -168,7 +168,7 @@ class TorchCounter(FlopCounter):
         return f"compiled: {', '.join(compiled)}" if compiled else None
 
     @contextmanager
-    def counting(self) -> Iterator[Tally]:
+    def counting(self, step: Callable[..., Any]) -> Iterator[Tally]:
         """Counts what this thread runs inside of it, the backward pass included."""
         with DispatchTally() as tally:
             yield tally
@@ -193,12 +193,17 @@ class EagerTorchCounter(TorchCounter):
     Results then differ in their last digits from those of compiled code.
     """
 
+    caution = (
+        "compiled code runs uncompiled in each step that is counted, the first of its kind: "
+        "results may differ in their last digits"
+    )
+
     def obstacle(self, step: Callable[..., Any]) -> str | None:
         """There is none."""
         return None
 
     @contextmanager
-    def counting(self) -> Iterator[Tally]:
+    def counting(self, step: Callable[..., Any]) -> Iterator[Tally]:
         """Counts what this thread runs inside of it, the backward pass included."""
         with torch.compiler.set_stance("force_eager"), DispatchTally() as tally:
             yield tally

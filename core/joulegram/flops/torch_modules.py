@@ -1,4 +1,4 @@
-"""Which layers of a PyTorch model burn its FLOPs, and its time: a table of one step, on request."""
+"""Which layers of a PyTorch model burn its FLOPs, and its time: a table of a step of each kind, on request."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -16,55 +16,27 @@ from torch._C import _current_autograd_node, _current_graph_task_id
 from torch._C._autograd import _get_sequence_nr
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
-from joulegram.flops import Uncountable
-from joulegram.flops.torch_dispatch import Call, DispatchTally
+from joulegram.flops import Count, Layer, Tally
+from joulegram.flops.torch_dispatch import Call, DispatchTally, TorchCounter
 from joulegram.flops.torch_formulas import Formula, Operator
 from joulegram.flops.torch_parts import Parts
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleRow:
-    """One module, with all that is inside of it.
+class LayersTorchCounter(TorchCounter):
+    """Counts by torch's dispatcher as the step runs, and tells what each of its modules has of it.
 
-    Args:
-        path: the class of the outermost module, and the attributes from there on.
-        kind: its class.
-        flops: floating-point operations, forward and backward.
-        share: of those of the step, 0 to 1.
-        time_share: its share of the time in operators, 0 to 1.
+    A GPU is waited for after every operator, so times are those of work that nothing overlaps, in the first step of its
+    kind.
     """
 
-    path: str
-    kind: str
-    flops: int
-    share: float
-    time_share: float
+    caution = "a step that is counted waits for the GPU after every operator"
 
-
-def by_module(step: Callable[..., Any], *args: Any, **kwargs: Any) -> list[ModuleRow]:
-    """Runs a step once, really, and tells what each module of it computes and how long that takes.
-
-    The backward pass is the step's own: it counts if the step runs it. A GPU is waited for after every operator, so
-    times are those of work that nothing overlaps.
-
-    Args:
-        step: a function, a method or a module.
-        *args: what it is called with.
-        **kwargs: the same, by name.
-
-    Returns:
-        A row for each module that ran, in the order in which modules contain each other.
-
-    Raises:
-        Uncountable: a part of it is compiled; its operators cannot be told apart.
-    """
-    parts = Parts(step)
-    if parts.compiled:
-        raise Uncountable(f"compiled: {', '.join(parts.compiled)}; the table needs the model as it was written")
-    tally = _ByModule(parts.modules)
-    with tally.following(), tally:
-        step(*args, **kwargs)
-    return tally.rows()
+    @contextmanager
+    def counting(self, step: Callable[..., Any]) -> Iterator[Tally]:
+        """Counts what this thread runs inside of it, the backward pass included."""
+        tally = _ByModule(Parts(step).modules)
+        with tally.following(), tally:
+            yield tally
 
 
 class _ByModule(DispatchTally):
@@ -83,16 +55,18 @@ class _ByModule(DispatchTally):
         self._flops_in: Counter[str] = Counter()
         self._seconds_in: defaultdict[str, float] = defaultdict(float)
 
-    def rows(self) -> list[ModuleRow]:
+    def count(self) -> Count:
+        """All that was counted, by module too."""
+        return replace(super().count(), layers=tuple(self._layers()))
+
+    def _layers(self) -> Iterator[Layer]:
         seconds = sum(self._seconds_in.values())
-        rows = []
         for module, path in self._paths.items():
             inside = [each for each in self._seconds_in if each == path or each.startswith(f"{path}.")]
             if inside:
                 flops = sum(self._flops_in[each] for each in inside)
                 time_share = sum(self._seconds_in[each] for each in inside) / seconds
-                rows.append(ModuleRow(path, type(module).__name__, flops, flops / max(self.flops, 1), time_share))
-        return rows
+                yield Layer(path, type(module).__name__, flops, flops / max(self.flops, 1), min(1.0, time_share))
 
     @contextmanager
     def following(self) -> Iterator[None]:

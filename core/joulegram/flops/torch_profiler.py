@@ -54,7 +54,7 @@ class ProfilerCounter(FlopCounter):
         return None
 
     @contextmanager
-    def counting(self) -> Iterator[Tally]:
+    def counting(self, step: Callable[..., Any]) -> Iterator[Tally]:
         """Counts what runs inside of it; a phase of it cannot be told apart."""
         tally = _ProfilerTally()
         started_s = perf_counter()

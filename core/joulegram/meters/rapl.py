@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from itertools import combinations
 from math import isnan, nan
 from pathlib import Path
-from typing import ClassVar
 
 from joulegram.config import Settings
 from joulegram.meters import Absent, Denied, Meter

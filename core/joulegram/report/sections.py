@@ -127,7 +127,25 @@ def efficiency(document: Document) -> Html:
     if counting_j:
         apart = f"Counting the operations took {show_energy(counting_j)}, which is in no other figure."
         shown.append(tag("p", apart, class_="soft"))
+    shown += [_layers(step) for step in document.get("steps", ()) if step["layers"]]
     return section("efficiency", "Compute", *shown)
+
+
+def _layers(step: Mapping[str, Any]) -> Html:
+    """What each module has of a kind of step."""
+    title = f"Layers of a {step['stage']} step, {step['inputs']}"
+    rows = [
+        [
+            layer["path"],
+            layer["kind"],
+            show_flops(layer["flops"]),
+            show_share(layer["share"]),
+            show_share(layer["time_share"]),
+        ]
+        for layer in step["layers"]
+    ]
+    heads = ("Layer", "Kind", "FLOPs", "of the step", "of its time")
+    return tag("details", tag("summary", title), table(title, heads, rows, numeric=(2, 3, 4)))
 
 
 def figures(document: Document, drawn: Sequence[Chart]) -> Html:

@@ -35,10 +35,10 @@ from joulegram.report.words import (
     show_value,
     span_name,
 )
-from joulegram.units import show_duration, show_energy, show_mass
+from joulegram.units import show_duration, show_energy, show_flops, show_mass
 
 WIDTH = 80
-MOST_SPANS = 20
+MOST_SPANS = MOST_LAYERS = 20
 SPANS_AT_AN_END = 5
 SHORTEST_ID = 8
 
@@ -64,6 +64,7 @@ def print_run(document: Document, console: Console | None = None) -> None:
         sections.append(table)
     if document["footprint"].get("phases"):
         sections.append(_phases(document))
+    sections += [_layers(step) for step in document.get("steps", ()) if step["layers"]]
     sections += [_missing(document), _coverage(document)]
     (console or Console()).print(narrow(Group(*(Padding(section, (0, 0, 1, 0)) for section in sections))))
 
@@ -240,6 +241,17 @@ def _phases(document: Document) -> Table:
             show_value(carbon, show_mass),
             _method(energy),
         )
+    return table
+
+
+def _layers(step: Mapping[str, Any]) -> Table:
+    """What each module has of a kind of step: those that compute most, in their own order."""
+    least = sorted((layer["flops"] for layer in step["layers"]), reverse=True)[:MOST_LAYERS][-1]
+    title = f"{step['stage']} step, {shorten(plain(step['inputs']), 50)}"
+    table = columns(title, "layer", "FLOPs", "of step", "of time")
+    for layer in [layer for layer in step["layers"] if layer["flops"] >= least][:MOST_LAYERS]:
+        name = Text.assemble(shorten(plain(layer["path"]), 40), (f" {plain(layer['kind'])}", "dim"))
+        table.add_row(name, show_flops(layer["flops"]), show_share(layer["share"]), show_share(layer["time_share"]))
     return table
 
 

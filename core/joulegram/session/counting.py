@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from typing import Any
 
 from joulegram import registry
@@ -97,6 +98,8 @@ class StepCounter:
             with importing():
                 way = _framework(self._step, [*inputs, *named.values()]) if self._way == "auto" else self._way
                 self._counter = registry.load(registry.FLOPS, way)()
+            if self._counter.caution and self._way != "auto":
+                self._recorder.note("flops", f"flops = {way}: {self._counter.caution}")
         self._context = (self._counter.context(self._step),)
         self._obstacle = self._counter.obstacle(self._step)
 
@@ -112,7 +115,7 @@ class StepCounter:
                 return self._keep(key, self._give_up(f"more than {MOST_EXACT + MOST_BUCKETS} sizes of inputs", shapes))
         assert self._counter is not None
         if self._obstacle is None:
-            self._live = _InPlace(self._counter.counting(), self._recorder.current_phase, key, slot, shapes)
+            self._live = _InPlace(self._counter.counting(self._step), self._recorder.current_phase, key, slot, shapes)
             self._recorder.on_phase = self._live.enter
             return None
         started_s = time.monotonic()
@@ -178,6 +181,7 @@ class StepCounter:
                 devices=1 if count is None else count.devices,
                 end_ns=self._recorder.clock.monotonic_ns(),
                 overhead_s=overhead_s,
+                layers=[] if count is None else [asdict(layer) for layer in count.layers],
             )
         )
 

@@ -13,7 +13,7 @@ import numpy as np
 from joulegram.curves.curve import Times
 from joulegram.curves.trace import ChannelTrace, Trace
 from joulegram.pricing import Footprint
-from joulegram.records import Lineage, PriceBook
+from joulegram.records import Lineage, PriceBook, StepCount
 from joulegram.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def describe(run: RecordedRun) -> dict[str, Any]:
         "footprint": footprint.to_json(),
         "channels": [channel.to_json() for channel in footprint.channels],
         "spans": [span_part(span) for span in run.spans()],
+        "steps": [step_part(count) for counts in run.pricer.trace.counts for count in counts],
         "power": [power_part(channel, run.pricer.trace) for channel in run.pricer.trace.channels.values()],
         "price": price_part(run.pricer.book),
         "notes": run.notes(),
@@ -138,6 +139,12 @@ def span_part(span: RecordedSpan) -> dict[str, Any]:
         "attributes": plain(span.attributes),
         "footprint": span.footprint.to_json(),
     }
+
+
+def step_part(count: StepCount) -> dict[str, Any]:
+    """A kind of step that was counted, or was not."""
+    names = ("stage", "inputs", "flops", "how", "unknown", "dtype", "device", "devices", "overhead_s", "layers")
+    return {name: getattr(count, name) for name in names}
 
 
 def price_part(book: PriceBook) -> dict[str, Any]:
