@@ -21,6 +21,7 @@ from joulegram.records import (
     Knots,
     Lineage,
     Note,
+    PhaseMoments,
     PriceBook,
     Pue,
     Record,
@@ -58,6 +59,7 @@ RECORDS: list[Record] = [
         "fit", "8×3 float32", 1 << 60, "counted", {"mine::op": 2}, "float32", "cpu", 2, 9, 0.5, [{"path": "Net"}]
     ),
     StepCount("fit", "no arrays", None, "its shapes depend on values", layers=[]),
+    PhaseMoments("cpu:0", 5, 9, ["data"], [0.5], [0.0], [1.25], [2.5], [[7.0], [3.5, 0.1]]),
     Lineage("r0", 1.5, 0.25, 60.0),
     Note(5, "meter", "gone"),
     Heartbeat(ANCHOR),

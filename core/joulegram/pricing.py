@@ -16,6 +16,7 @@ import numpy as np
 from joulegram import compute
 from joulegram.compute import Efficiency
 from joulegram.curves.curve import Curve, Steps, merge, price, weigh
+from joulegram.curves.least_squares import PhaseEnergy, told_apart
 from joulegram.curves.parts import disjoint, wholes
 from joulegram.curves.phases import OTHER
 from joulegram.curves.sharing import RULE, SHARE_PERIOD_S
@@ -27,6 +28,17 @@ from joulegram.units import J_PER_KWH, NS_PER_S
 
 UNKNOWN_PUE = Pue(1.0, 1.0, 2.0, "estimated", "not given: IT energy alone, a building might double it")
 DATACENTER_PUE = Pue(1.54, 1.06, 2.0, "estimated", "Uptime Institute Global Data Center Survey 2025, mean")
+
+ERRORS = 3
+"""Standard errors on either side that bound what least squares says (benchmarks/bench_phases.py)."""
+SHARP = 10
+"""How often the uncertainty of a counter's refreshes has to fit into a visit to a phase."""
+SAME = 1e-6
+"""Part of a span's joules by which two figures may differ that are one."""
+FAR = 0.1
+"""Part of a span by which the time whose sums are known may differ from it."""
+SMALL = 0.01
+"""Part of a span's joules by which a phase may come out below none."""
 
 _METHOD_OF_KIND: dict[IntensityKind, Method] = {
     "measured": "measured",
@@ -352,57 +364,63 @@ class Pricer:
         return max(0.0, min(1.0, 1 - (blind_s + slept_s) / span_s))
 
     def _phases(self, added: Mapping[str, ChannelFigure], start_ns: int, end_ns: int) -> dict[str, PhaseFigure]:
-        figures = []
-        peaks_w = {name: _peak_w(self._counted_once[name], start_ns, end_ns) for name in added if self._phase_energy}
-        for phase, curve in self._phase_energy.items():
-            duration_s = self._phase_time(phase, start_ns, end_ns)
-            if duration_s <= 0 and _over(curve, start_ns, end_ns) <= 0:
-                continue
-            visits = max(1.0, _seconds_in(self.trace.phase_n.get(phase, Curve()), start_ns, end_ns))
-            parts = [
-                (name, self._phase_of(phase, span, start_ns, end_ns, duration_s, visits, peaks_w[name]))
-                for name, span in added.items()
-            ]
-            joules = total(parts, "no meter found a channel to count")
-            flops = compute.flops(self.trace, start_ns, end_ns, phase)
-            grams = self._phase_carbon(curve, joules, start_ns, end_ns)
-            figures.append(PhaseFigure(phase, duration_s, flops, joules, grams))
+        stays = dict(self._stays(start_ns, end_ns))
+        parts = {name: self._in_phases(span, stays, start_ns, end_ns) for name, span in added.items()}
+        joules = {
+            phase: total(((name, part[phase]) for name, part in parts.items()), "no meter found a channel to count")
+            for phase in stays
+        }
+        curves = {**self._phase_energy, **self._moved(joules, start_ns, end_ns)}
+        figures = [
+            PhaseFigure(
+                phase,
+                stay.time_s,
+                compute.flops(self.trace, start_ns, end_ns, phase),
+                joules[phase],
+                self._phase_carbon(curves[phase], joules[phase], start_ns, end_ns),
+            )
+            for phase, stay in stays.items()
+        ]
         return {figure.name: figure for figure in sorted(figures, key=lambda f: -f.duration_s)}
 
-    def _phase_of(
-        self,
-        phase: str,
-        span: ChannelFigure,
-        start_ns: int,
-        end_ns: int,
-        duration_s: float,
-        visits: float,
-        peak_w: float,
-    ) -> Quantity:
-        """One channel's joules in a phase: long visits are bounded by the refreshes at their edges, short by the span.
+    def _moved(self, joules: Mapping[str, Quantity], start_ns: int, end_ns: int) -> dict[str, Curve]:
+        """Curves of the phases whose joules are not those of their time: parts of what these used, by time, together.
 
-        Args:
-            phase: the phase's name.
-            span: the channel's figures for all phases.
-            start_ns: of the span (ns).
-            end_ns: of the span (ns).
-            duration_s: time in the phase (s).
-            visits: how often it was entered.
-            peak_w: the channel's greatest power in the span (W).
+        They alternate with every step, so they share the hours of the span, and their grams sum to what they did.
         """
-        energy = span.energy_j
+        by_time = {phase: _over(self._phase_energy[phase], start_ns, end_ns) for phase in joules}
+        least_j = SAME * sum(by_time.values())
+        moved = [p for p, figure in joules.items() if figure.value and abs(figure.value - by_time[p]) > least_j]
+        together, all_j = merge([self._phase_energy[p] for p in moved]), sum(by_time[p] for p in moved)
+        return {phase: together.scaled((joules[phase].value or 0.0) / all_j) for phase in moved}
+
+    def _stays(self, start_ns: int, end_ns: int) -> Iterator[tuple[str, _Stay]]:
+        """The phases that the loop was in, or that a device used energy in."""
+        for phase, curve in self._phase_energy.items():
+            time_s = self._phase_time(phase, start_ns, end_ns)
+            if time_s > 0 or _over(curve, start_ns, end_ns) > 0:
+                visits = max(1.0, _seconds_in(self.trace.phase_n.get(phase, Curve()), start_ns, end_ns))
+                yield phase, _Stay(time_s, visits)
+
+    def _in_phases(
+        self, span: ChannelFigure, stays: Mapping[str, _Stay], start_ns: int, end_ns: int
+    ) -> dict[str, Quantity]:
+        """One channel's joules in each phase: those of long visits, of short ones told apart, or as time has it."""
+        energy, trace = span.energy_j, self._parts[span.id]
         if energy.value is None:
-            return energy
-        value, refresh_s = _over(in_phase(self._parts[span.id], phase), start_ns, end_ns), self._refresh_s(span)
-        if duration_s / visits < 2 * refresh_s:
-            high = None if energy.high is None else max(value, energy.high)
-            how = "time-proportional within counter intervals"
-            return Quantity(value, 0.0, high, weakest([energy.method, "modelled"]), how, energy.missing)
-        low_gain, high_gain = _gains(energy)
-        slack_j = visits * (2 * refresh_s * peak_w + self._parts[span.id].channel.quantum_j)
-        low = min(max(0.0, value - slack_j) * low_gain, value)
-        high = None if energy.high is None else max(value, min(energy.high, (value + slack_j) * high_gain))
-        return Quantity(value, low, high, energy.method, "time within counter intervals", energy.missing)
+            return dict.fromkeys(stays, energy)
+        refresh_s, peak_w = self._refresh_s(span), _peak_w(self._counted_once[span.id], start_ns, end_ns)
+        values = {phase: _over(in_phase(trace, phase), start_ns, end_ns) for phase in stays}
+        figures, blurred_j = {}, 0.0
+        for phase, stay in stays.items():
+            if stay.mean_s >= 2 * refresh_s:
+                slack_j = stay.visits * (2 * refresh_s * peak_w + trace.channel.quantum_j)
+                blurred_j += slack_j
+                figures[phase] = _long_visits(values[phase], slack_j, energy)
+        short = {phase: stay for phase, stay in stays.items() if phase not in figures}
+        figures |= {phase: _by_time(values[phase], energy) for phase in short}
+        used = {phase: values[phase] for phase in short if values[phase] > 0}
+        return figures | _by_least_squares(span, trace, short, used, blurred_j, start_ns, end_ns)
 
     def _refresh_s(self, span: ChannelFigure) -> float:
         """Within what time (s) a channel's joules are not told apart: its refresh, or that of the share it has."""
@@ -423,6 +441,105 @@ class Pricer:
         if tariff is None:
             return self._unpriceable
         return tariff.grams(tariff.over(curve), joules, self.book.pue, start_ns, end_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stay:
+    """How long (s), and how often, the loop was in a phase."""
+
+    time_s: float
+    visits: float
+
+    @property
+    def mean_s(self) -> float:
+        """The length of a visit (s)."""
+        return self.time_s / self.visits
+
+
+def _long_visits(value: float, slack_j: float, energy: Quantity) -> Quantity:
+    """Joules of a phase whose visits are bounded by the refreshes at their edges.
+
+    Args:
+        value: as recorded (J).
+        slack_j: what those refreshes may hold (J).
+        energy: the channel's, of all phases.
+    """
+    low_gain, high_gain = _gains(energy)
+    low = min(max(0.0, value - slack_j) * low_gain, value)
+    high = None if energy.high is None else max(value, min(energy.high, (value + slack_j) * high_gain))
+    return Quantity(value, low, high, energy.method, "time within counter intervals", energy.missing)
+
+
+def _by_time(value: float, energy: Quantity) -> Quantity:
+    """Joules of a phase whose visits are too short to say more than that it may have used everything or nothing."""
+    high = None if energy.high is None else max(value, energy.high)
+    how = "time-proportional within counter intervals"
+    return Quantity(value, 0.0, high, weakest([energy.method, "modelled"]), how, energy.missing)
+
+
+def _by_least_squares(
+    span: ChannelFigure,
+    trace: ChannelTrace,
+    stays: Mapping[str, _Stay],
+    values: Mapping[str, float],
+    blurred_j: float,
+    start_ns: int,
+    end_ns: int,
+) -> dict[str, Quantity]:
+    """Joules of phases of short visits by least squares; nothing where that is no surer than their time.
+
+    Args:
+        span: the channel's figures for all phases.
+        trace: the channel.
+        stays: the phases, and perhaps some that used nothing.
+        values: joules of those that used any, by time (J).
+        blurred_j: what may belong to other phases, or to these (J).
+        start_ns: of the span (ns).
+        end_ns: of the span (ns).
+    """
+    energy, all_j = span.energy_j, sum(values.values())
+    found, missed = _around(trace, start_ns, end_ns)
+    if not values or not all(phase in found and found[phase].split_j > 0 for phase in values):
+        return {}
+    if min(stays[phase].mean_s for phase in values) < SHARP * trace.channel.slack_ns / NS_PER_S:
+        return {}
+    # What was found may be of a little more, or less, than the span: it says by how much time alone is off.
+    scale = {phase: value / found[phase].split_j for phase, value in values.items()}
+    fitted = {phase: scale[phase] * found[phase].fitted_j for phase in values}
+    errors = {phase: scale[phase] * (ERRORS * found[phase].error_j + found[phase].unclear_j) for phase in values}
+    if any(fitted[phase] + errors[phase] < -SMALL * all_j for phase in values):
+        return {}
+    positive_j = {phase: max(0.0, joules) for phase, joules in fitted.items()}
+    fitted_j = sum(positive_j.values())
+    if fitted_j <= 0:
+        return {}
+    factor = all_j / fitted_j
+    others_j = (span.node_energy_j.value or 0.0) - (energy.value or 0.0)
+    unfitted_j = missed * all_j + abs(all_j - sum(found[phase].split_j for phase in values))
+    off = {phase: factor * errors[phase] + others_j + blurred_j + unfitted_j for phase in values}
+    if max(off.values()) > all_j / 2:
+        return {}
+    return {phase: _fitted(factor * joules, off[phase], energy) for phase, joules in positive_j.items()}
+
+
+def _fitted(value: float, off_j: float, energy: Quantity) -> Quantity:
+    low_gain, high_gain = _gains(energy)
+    low = min(max(0.0, value - off_j) * low_gain, value)
+    high = None if energy.high is None else max(value, min(energy.high, (value + off_j) * high_gain))
+    how = f"least squares over counter intervals, within {ERRORS} standard errors"
+    return Quantity(value, low, high, weakest([energy.method, "modelled"]), how, energy.missing)
+
+
+def _around(trace: ChannelTrace, start_ns: int, end_ns: int) -> tuple[Mapping[str, PhaseEnergy], float]:
+    """What phases used between the kept sums next to a span's edges, and by what part of the span these miss them.
+
+    Nothing where they are far off.
+    """
+    kept = [(trace.node.start_ns, None), *((moments.time_ns, moments) for moments in trace.moments)]
+    since_ns, earlier = min(kept, key=lambda point: abs(point[0] - start_ns))
+    until_ns, later = min(kept, key=lambda point: abs(point[0] - end_ns))
+    missed = (abs(since_ns - start_ns) + abs(until_ns - end_ns)) / max(1, end_ns - start_ns)
+    return ({}, missed) if later is None or missed > FAR else (told_apart(later, earlier), missed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

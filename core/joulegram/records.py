@@ -337,6 +337,36 @@ class StepCount(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class PhaseMoments(Record):
+    """Sums over a channel's counter intervals since the recording's start, of which later ones and earlier subtract.
+
+    Args:
+        channel: host-local channel id.
+        time_ns: up to when (monotonic ns).
+        count: intervals that no visit to a phase fills by more than half; the others are set aside.
+        phases: names of the phases so far, in the order in which they were first entered.
+        aside_j: joules of those set aside in each phase, split by time (J).
+        unclear_j: joules of those set aside that more than one phase is in, in full for each of these (J).
+        spent_s: seconds in each phase in the others.
+        split_j: joules of all in each phase, split by time (J).
+        products: of z zᵀ of the others, z being an interval's joules and its seconds in each phase: the rows of its
+            lower triangle.
+    """
+
+    tag: ClassVar[str] = "moments"
+
+    channel: str
+    time_ns: int
+    count: int
+    phases: list[str]
+    aside_j: list[float]
+    unclear_j: list[float]
+    spent_s: list[float]
+    split_j: list[float]
+    products: list[list[float]]
+
+
+@dataclass(frozen=True, slots=True)
 class Lineage(Record):
     """What this run continues: the run before it and what that line of runs had cost when it was left."""
 
@@ -386,7 +416,7 @@ class End(Record):
 
 
 _RECORDS: tuple[type[Record], ...] = (
-    Header, Channel, Anchor, Knots, Gap, SpanRecord, PriceBook, StepCount, Lineage, Note, Heartbeat, End,
+    Header, Channel, Anchor, Knots, Gap, SpanRecord, PriceBook, StepCount, PhaseMoments, Lineage, Note, Heartbeat, End,
 )  # fmt: skip
 _BY_TAG = {record.tag: record for record in _RECORDS}
 _NESTED: dict[str, type[Record]] = {"anchor": Anchor, "pue": Pue}

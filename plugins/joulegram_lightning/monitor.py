@@ -192,6 +192,7 @@ class Monitor:
             return
         self._loop = Loop(run, Fence(functools.partial(cuda_mark, trainer)))
         self._loop.open(self._kind)
+        run.phases_on(trainer.strategy.root_device)
         _recording.add(self)
         if self._kind == "fit":
             self._fitted = run

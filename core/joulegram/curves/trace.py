@@ -13,7 +13,7 @@ import numpy as np
 from joulegram.curves.curve import Curve, Steps, Stretch, Times, elapsed, merge, turns, weigh, without
 from joulegram.curves.phases import OTHER
 from joulegram.curves.timeline import Timeline
-from joulegram.records import Channel, Gap, Header, StepCount
+from joulegram.records import Channel, Gap, Header, PhaseMoments, StepCount
 from joulegram.units import NS_PER_S
 
 SHORT_NS = 10 * NS_PER_S
@@ -37,6 +37,7 @@ class ChannelTrace:
         gaps: what was not covered, and why.
         apart: joules of this run's share while its steps were being counted; once recorders are put together, these are
             in `run` but in none of its phases.
+        moments: sums over its counter intervals at some moments, in order; nothing where several recorded it.
     """
 
     id: str
@@ -50,6 +51,7 @@ class ChannelTrace:
     settled_ns: int
     gaps: tuple[Gap, ...] = ()
     apart: Curve = field(default_factory=Curve)
+    moments: tuple[PhaseMoments, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,6 +107,7 @@ class RecorderTrace:
                 asked_s=moved(trace.asked_s),
                 settled_ns=instant(trace.settled_ns),
                 gaps=tuple(replace(g, start_ns=instant(g.start_ns), end_ns=instant(g.end_ns)) for g in trace.gaps),
+                moments=tuple(replace(m, time_ns=instant(m.time_ns)) for m in trace.moments),
             )
             for name, trace in self.channels.items()
         }
@@ -311,6 +314,7 @@ def channel_trace(
     start_ns: int,
     end_ns: int,
     ahead: tuple[int, float, float] | None = None,
+    moments: Iterable[PhaseMoments] = (),
 ) -> ChannelTrace:
     """A channel's trace from its curves and gaps.
 
@@ -322,6 +326,7 @@ def channel_trace(
         start_ns: when its recorder started (ns).
         end_ns: when its recorder ended or was last heard of (ns).
         ahead: newest sample (ns), the node's joules and the run's, that are not settled yet.
+        moments: sums over its counter intervals, in order.
     """
     gaps = tuple(gaps)
     node, run = curves.get(f"node {channel.id}", Curve()), curves.get(f"run {channel.id}", Curve())
@@ -349,6 +354,7 @@ def channel_trace(
         asked_s=elapsed([(start_ns, end_ns)]),
         settled_ns=settled_ns,
         gaps=gaps,
+        moments=tuple(moments),
     )
 
 

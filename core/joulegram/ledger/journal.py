@@ -17,6 +17,7 @@ from joulegram.records import (
     Knots,
     Lineage,
     Note,
+    PhaseMoments,
     PriceBook,
     Record,
     SpanRecord,
@@ -75,6 +76,11 @@ class JournalContent:
     def counts(self) -> list[StepCount]:
         """The kinds of step that were counted."""
         return [record for record in self.records if isinstance(record, StepCount)]
+
+    @property
+    def moments(self) -> list[PhaseMoments]:
+        """The sums that tell short phases apart."""
+        return [record for record in self.records if isinstance(record, PhaseMoments)]
 
     @property
     def book(self) -> PriceBook | None:

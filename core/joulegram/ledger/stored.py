@@ -67,6 +67,7 @@ class Recording:
                     [*(gap for gap in self.content.gaps if gap.channel == name), *suspends],
                     header.start_ns,
                     self.end_ns,
+                    moments=[moments for moments in self.content.moments if moments.channel == name],
                 )
                 for name, channel in self.content.channels.items()
             },

@@ -10,8 +10,9 @@ from math import ceil, inf, isfinite
 from joulegram.curves.door import GrowingCurve
 from joulegram.curves.phases import OTHER, Cursor
 from joulegram.curves.sharing import Share, split
+from joulegram.recorder.moments import MomentsLog
 from joulegram.recorder.refreshes import Refreshes
-from joulegram.records import Channel, Gap
+from joulegram.records import Channel, Gap, PhaseMoments
 from joulegram.units import NS_PER_S
 
 EPSILON_S = 0.1
@@ -19,6 +20,12 @@ EPSILON_S = 0.1
 
 SLACK_S = 1.0
 """A counter that falls has wrapped around only if it could have come so far in the time, and this much more."""
+
+SHARP_NS = 1_000_000
+KEEP_NS = 10 * NS_PER_S
+"""The sums that tell phases apart are kept at the first edge of a span after this time."""
+
+Piece = tuple[int, str, int, bool]
 
 ALL = Share(reserved=1.0, cpu=1.0)
 
@@ -31,6 +38,8 @@ class _Interval:
     end_ns: int
     energy_j: float
     share: Share | None
+    sound: bool = True
+    """Whether there is no gap in it."""
 
 
 class ChannelLog:
@@ -49,6 +58,10 @@ class ChannelLog:
         self.run = GrowingCurve()
         self.phases: dict[str, GrowingCurve] = {}
         self.gaps: list[Gap] = []
+        self.moments: list[PhaseMoments] = []
+        self._moments = MomentsLog(channel.id)
+        self._is_sharp = channel.method == "measured" and channel.slack_ns <= SHARP_NS
+        """Whether it is known when its counter had its readings: only then they tell short phases apart."""
         self._start_ns = start_ns
         self._late_ns = late_ns
         self._last_ns = start_ns
@@ -60,6 +73,11 @@ class ChannelLog:
         self._after_edge = False
         self._node_j = self._run_j = 0.0
         self._phase_j: dict[str, float] = {}
+
+    @property
+    def on_device(self) -> bool:
+        """Whether its joules are an accelerator's, which comes to a phase later than the loop does."""
+        return self.channel.kind == "gpu"
 
     @property
     def described(self) -> Channel:
@@ -108,6 +126,7 @@ class ChannelLog:
         """Nothing more will come: a channel that was failing is missing up to here."""
         if self._failed is not None and time_ns > self._last_ns:
             self._gap(time_ns, self._failed, energy_known=False)
+        self.moments = self.moments_now()
 
     def share(self, share: Share) -> None:
         """Gives every interval that waits for one its share."""
@@ -177,7 +196,7 @@ class ChannelLog:
     def _rise(self, time_ns: int, rise_j: float) -> None:
         elapsed_s = (time_ns - self._last_ns) / NS_PER_S
         most_w = inf if self.channel.max_w is None else self.channel.max_w
-        known, wraps_at_j = True, self.channel.wraps_at_j
+        known, wraps_at_j, gaps = True, self.channel.wraps_at_j, len(self.gaps)
         if wraps_at_j is not None:
             if rise_j < 0 <= rise_j + wraps_at_j <= most_w * (elapsed_s + SLACK_S):
                 rise_j += wraps_at_j
@@ -191,7 +210,7 @@ class ChannelLog:
         elif time_ns - self._last_ns > self._late_ns:
             self._gap(time_ns, "late", known)
         share = ALL if self.channel.whole else None
-        self._pending.append(_Interval(self._last_ns, time_ns, rise_j, share))
+        self._pending.append(_Interval(self._last_ns, time_ns, rise_j, share, len(self.gaps) == gaps))
 
     def _gap(self, end_ns: int, why: str, energy_known: bool) -> None:
         self.gaps.append(Gap(self.channel.id, self._last_ns, end_ns, why, energy_known))
@@ -203,7 +222,10 @@ class ChannelLog:
         if phases_used and not self.phases:
             self.phases[OTHER] = self.run.copy()
             self._phase_j[OTHER] = self._run_j
-        edged = self._walk(interval, run_j / duration_ns)
+        pieces = list(self.cursor.walk(interval.start_ns, interval.end_ns))
+        edged = self._split(pieces, run_j / duration_ns)
+        if self.phases and self._is_sharp:
+            self._take_moments(interval, run_j, pieces, edged)
         if edged:  # the samples on both sides of a span's edge stay knots
             self._pin_before()
         self._node_j += interval.energy_j
@@ -226,10 +248,23 @@ class ChannelLog:
             else:
                 curve.pin()
 
-    def _walk(self, interval: _Interval, watts_per_ns: float) -> bool:
+    def moments_now(self) -> list[PhaseMoments]:
+        """The sums that were kept and, after the last that has been settled, those of now; for any thread."""
+        if self.run.tip is None or not self.phases or not self._is_sharp:
+            return []
+        return [*self.moments, self._moments.until(self.run.tip[0])]
+
+    def _take_moments(self, interval: _Interval, run_j: float, pieces: list[Piece], edged: bool) -> None:
+        """Adds an interval to the sums; those at a span's edge are kept, if the last that were are some time ago."""
+        if interval.sound:
+            self._moments.add(run_j, _visits(pieces))
+        if edged and interval.end_ns - (self.moments[-1].time_ns if self.moments else self._start_ns) >= KEEP_NS:
+            self.moments.append(self._moments.until(interval.end_ns))
+
+    def _split(self, pieces: list[Piece], watts_per_ns: float) -> bool:
         """Splits an interval's joules by the time in each phase; whether a span has an edge in it."""
         edged = False
-        for spent_ns, phase, end_ns, is_edge in self.cursor.walk(interval.start_ns, interval.end_ns):
+        for spent_ns, phase, end_ns, is_edge in pieces:
             if self.phases:
                 if phase not in self.phases:
                     self.phases[phase] = GrowingCurve()
@@ -243,3 +278,13 @@ class ChannelLog:
 
     def _epsilon(self, energy_j: float, time_ns: int) -> float:
         return EPSILON_S * energy_j * NS_PER_S / max(NS_PER_S, time_ns - self._start_ns)
+
+
+def _visits(pieces: list[Piece]) -> list[tuple[str, float]]:
+    """Phases and seconds in them, one after the other: a span's edge does not end a visit."""
+    visits: list[tuple[str, float]] = []
+    for spent_ns, phase, _, _ in pieces:
+        if spent_ns:
+            goes_on = visits and visits[-1][0] == phase
+            visits.append((phase, spent_ns / NS_PER_S + (visits.pop()[1] if goes_on else 0.0)))
+    return visits

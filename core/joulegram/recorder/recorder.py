@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
+from joulegram.clocks import DeviceClock, Edge, queue_of
 from joulegram.config import Settings
 from joulegram.curves.phases import OTHER
 from joulegram.host.clock import Clock, drift_ns
@@ -94,6 +95,7 @@ class Recorder:
         """The phase that the loop is in."""
         self.on_phase: Callable[[str], object] | None = None
         """Told of every phase that the loop enters: what counts a step's FLOPs in each."""
+        self._device: DeviceClock | None = None
         self._sink = sink
         self._sampler = Sampler(settings, clock, Cohort(header.run), header.start_ns)
         for meter in opened:
@@ -102,6 +104,7 @@ class Recorder:
         self._unwritten: deque[Record] = deque(self._said)
         self._told_channels: dict[str, Channel] = {}
         self._gaps_written: dict[str, int] = {}
+        self._moments_written: dict[str, int] = {}
         self._notes_written = self._jumps_taken = 0
         self._closed_spans: deque[Spanlike] = deque()
         self._open_spans: dict[int, Spanlike] = {}
@@ -132,15 +135,40 @@ class Recorder:
             self._sampler.read_instantly()
         self._sampler.marks.append((time_ns, None))
         self._sampler.tallies.edge(time_ns)
+        if self._device is not None:
+            self._poll_device(self._device)
         self._wake.ring()
 
     def phase(self, time_ns: int, phase: str) -> None:
         """From `time_ns` on the loop is in `phase`."""
         self._sampler.phases_used = True
-        self._sampler.marks.append((time_ns, phase))
+        edge = None if self._device is None else self._device_edge(self._device, time_ns)
+        self._sampler.marks.append((time_ns if edge is None else edge, phase))
         self.current_phase = phase
         if self.on_phase is not None:
             self.on_phase(phase)
+
+    def follow_device(self, device: object) -> None:
+        """From here on phases also have edges on this device, if it works through a queue; see `clocks`."""
+        queue = queue_of(device)
+        self._device = None if queue is None else DeviceClock(queue, self.clock.monotonic_ns)
+
+    def _device_edge(self, device: DeviceClock, time_ns: int) -> Edge | None:
+        try:
+            return device.edge(time_ns)
+        except Exception as error:
+            self._lose_device(error)
+            return None
+
+    def _poll_device(self, device: DeviceClock) -> None:
+        try:
+            device.poll()
+        except Exception as error:
+            self._lose_device(error)
+
+    def _lose_device(self, error: Exception) -> None:
+        self._device = None
+        self.note("phases", f"phases are timed on the host from here on, the device tells no times: {error!r}")
 
     def tally(self, amounts: Mapping[str, float]) -> None:
         """Adds to what the loop adds up, by name."""
@@ -209,6 +237,7 @@ class Recorder:
                     self.header.start_ns,
                     end_ns,
                     log.ahead(unread.get(log.channel.id)),
+                    log.moments_now(),
                 )
                 for log in self._sampler.channels()
             },
@@ -336,6 +365,7 @@ class Recorder:
         self._unwritten.extend([*self._said, *pending, *map(Heartbeat, self._sampler.jumps)])
         self._told_channels.clear()
         self._gaps_written.clear()
+        self._moments_written.clear()
         self._told_spans.clear()
         self._notes_written = 0
         for _, curve in self._sampler.curves():
@@ -363,6 +393,7 @@ class Recorder:
                 self._told_channels[described.id] = described
                 self._unwritten.append(described)
         self._unwritten.extend(self._new_gaps())
+        self._unwritten.extend(self._new_moments())
         notes = self._sampler.notes[self._notes_written :]
         self._notes_written += len(notes)
         self._unwritten.extend(notes)
@@ -390,6 +421,12 @@ class Recorder:
             fresh += gaps[done:]
             self._gaps_written[name] = max(done, len(gaps))
         return fresh
+
+    def _new_moments(self) -> Iterator[Record]:
+        for channel in self._sampler.channels():
+            moments, name = channel.moments, channel.channel.id
+            yield from moments[self._moments_written.get(name, 0) :]
+            self._moments_written[name] = len(moments)
 
     def _count(self, thread: str, started_s: float) -> None:
         self._cpu_s[thread] = time.thread_time() - started_s

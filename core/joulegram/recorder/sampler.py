@@ -21,6 +21,7 @@ from joulegram.host.forking import importing
 from joulegram.meters import Meter
 from joulegram.notices import warn
 from joulegram.recorder.channel import ALL, ChannelLog
+from joulegram.recorder.device_marks import PATIENCE_NS, DeviceMarks, Stamp, on_host_ns
 from joulegram.recorder.opening import Opened, find_others, open_meter, overlap
 from joulegram.recorder.phases import PhaseLog
 from joulegram.recorder.sharing import ShareLog, Since
@@ -90,7 +91,7 @@ class Sampler:
     """
 
     def __init__(self, settings: Settings, clock: Clock, cohort: Cohort, start_ns: int) -> None:
-        self.marks: deque[Mark] = deque(maxlen=MOST_MARKS)
+        self.marks: deque[tuple[Stamp, str | None]] = deque(maxlen=MOST_MARKS)
         self.phases_used = False
         self.notes: list[Note] = []
         self.gaps: list[Gap] = []
@@ -98,6 +99,7 @@ class Sampler:
         """The clocks on both sides of each jump."""
         self.meters: list[MeterLog] = []
         self.phases = PhaseLog(start_ns)
+        self.on_device: DeviceMarks | None = None
         self.tallies = TallyLog(start_ns)
         self.shares: ShareLog | None = None
         self.ready = False
@@ -152,7 +154,7 @@ class Sampler:
             meter_log.due_ns = now_ns + meter_log.period_ns
         if final or self.shares.due_ns <= now_ns or (everything and self.shares.affordable_ns <= now_ns):
             self._share(self.shares, now_ns)
-        self._settle(now_ns if final else now_ns - HOLD_NS)
+        self._settle(now_ns if final else now_ns - HOLD_NS, 0 if final else PATIENCE_NS)
         self.tallies.settle(now_ns, now_ns if final else now_ns - HOLD_NS)
 
     def next_due_ns(self) -> int:
@@ -245,7 +247,7 @@ class Sampler:
                 self._refuse(meter_log, "counts a channel that another meter counts")
                 return
             for channel in channels:
-                channel.cursor.follow(self.phases.cursor)
+                channel.cursor.follow((self._device_of(channel) or self.phases).cursor)
             self.meters.append(meter_log)
         for rival in rivals:
             self._close(rival)
@@ -363,16 +365,35 @@ class Sampler:
 
     # -- settling -----------------------------------------------------------------------------------------------
 
-    def _settle(self, until_ns: int) -> None:
+    def _settle(self, until_ns: int, patience_ns: int) -> None:
+        """Splits by phase: what accelerators used by where they were, the rest by where the loop was."""
         channels = list(self._channels())
         while self.marks:
-            mark = self.marks.popleft()
+            stamp, entered = self.marks.popleft()
+            if self.on_device is None and not isinstance(stamp, int):
+                self.on_device = DeviceMarks(self.phases.cursor)
+            if self.on_device is not None:
+                self.on_device.add(stamp, entered)
+            mark = on_host_ns(stamp), entered
             self.phases.cursor.add(mark)
             for channel in channels:
-                channel.cursor.add(mark)
+                if self._device_of(channel) is None:
+                    channel.cursor.add(mark)
+        known_ns, marks = until_ns, list[Mark]()
+        if self.on_device is not None:
+            known_ns, marks = self.on_device.advance(until_ns, patience_ns)
         for channel in channels:
-            channel.settle(until_ns, self.phases_used)
+            if self._device_of(channel) is None:
+                channel.settle(until_ns, self.phases_used)
+                continue
+            for mark in marks:
+                channel.cursor.add(mark)
+            channel.settle(known_ns, self.phases_used)
         self.phases.settle(until_ns, self.phases_used)
+
+    def _device_of(self, channel: ChannelLog) -> DeviceMarks | None:
+        """The marks that split a channel's joules, if they are not the loop's own."""
+        return self.on_device if channel.on_device else None
 
     def _channels(self) -> Iterator[ChannelLog]:
         for meter_log in list(self.meters):

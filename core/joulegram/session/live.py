@@ -195,6 +195,16 @@ class Run:
         if recorder is not None:
             recorder.phase(recorder.clock.monotonic_ns(), name)
 
+    def phases_on(self, device: object) -> None:
+        """Says on which device this process's loop computes, before it does: ``cuda:0``, or a framework's own word.
+
+        A loop is ahead of a GPU that works through a queue. The GPU's energy then goes to the phases that the GPU was
+        in, by events in the queue, for which nobody waits. The thread that calls this is the one to call `phase`.
+        """
+        recorder = self._live()
+        if recorder is not None:
+            recorder.follow_device(device)
+
     def steps(self, stage: str, step: Callable[..., Any]) -> StepCounter:
         """Counts the FLOPs of a loop's steps: those of each kind once, which is added for every one of them.
 
