@@ -64,7 +64,7 @@ def _counters() -> Iterator[Figure]:
     with _powercap(Path("powercap").absolute()) as root:
         os.environ |= {"JOULEGRAM_METERS": "rapl,nvml", "JOULEGRAM_METER_OPTIONS_RAPL_ROOT": str(root)}
         yield from _samples(root)
-        yield from _at_20_hz()
+        yield from _at_20_hz(root)
         del os.environ["JOULEGRAM_METERS"], os.environ["JOULEGRAM_METER_OPTIONS_RAPL_ROOT"]
 
 
@@ -105,12 +105,15 @@ def _each_us(work: Callable[[], None]) -> list[float]:
     return found
 
 
-def _at_20_hz() -> Iterator[Figure]:
-    """Mere waiting and recording in turn, as the machine's speed changes."""
-    waiting, sampling, recording = [], [], []
+def _at_20_hz(root: Path) -> Iterator[Figure]:
+    """Mere waiting, mere reading and recording in turn, as the machine's speed changes."""
+    meters: list[Meter] = [RaplMeter(root), NvmlMeter.open(Settings())]
+    waiting, reading, sampling, recording = [], [], [], []
     for _ in range(WINDOWS):
         with _waiting():
             waiting.append(_percent_of_core("waiting"))
+        with _waiting(lambda: [list(meter.read()) for meter in meters]):
+            reading.append(_percent_of_core("waiting"))
         with joulegram.track("benchmark"):
             time.sleep(1.5)  # meters are open, pricing is loaded
             before_s, started_s = time.process_time(), time.perf_counter()
@@ -118,6 +121,7 @@ def _at_20_hz() -> Iterator[Figure]:
             recording.append(_percent(time.process_time() - before_s, time.perf_counter() - started_s))
     pairs = list(zip(sampling, waiting, strict=True))
     yield Figure("a thread that waits 20 times a second and does nothing else", waiting, "% of a core")
+    yield Figure("one that reads 1 GPU and 2 packages each time, and does nothing with it", reading, "% of a core")
     yield Figure("the sampler's thread: 1 GPU and 2 packages 20 times a second", sampling, "% of a core", 0.2)
     yield Figure("the same less the waiting alone", [ours - alone for ours, alone in pairs], "% of a core")
     yield Figure("the same ÷ the waiting alone", [ours / alone for ours, alone in pairs], "")
@@ -125,8 +129,8 @@ def _at_20_hz() -> Iterator[Figure]:
 
 
 @contextmanager
-def _waiting() -> Iterator[None]:
-    """A thread that waits as the sampler does."""
+def _waiting(work: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """A thread that waits as the sampler does, and does this each time."""
     bell, ended = Bell(), threading.Event()
 
     def wait() -> None:
@@ -134,6 +138,7 @@ def _waiting() -> Iterator[None]:
         while not ended.is_set():
             due_s += PERIOD_S
             bell.wait(due_s - time.monotonic())
+            work()
 
     thread = threading.Thread(target=wait, name="waiting")
     thread.start()

@@ -86,7 +86,8 @@ def weakest(methods: Iterable[Method]) -> Method:
 def total(parts: Iterable[tuple[str, Quantity]], nothing: str = "no part was recorded") -> Quantity:
     """Sum of named parts, added as intervals.
 
-    A part without a value is listed in `missing`, by what it misses or by its name; then, or where any part has no upper bound, the sum has none.
+    A part without a value is listed in `missing`, by what it misses or by its name; then, or where any part has no
+    upper bound, the sum has none.
 
     Args:
         parts: (name, quantity) pairs, all in one unit.

@@ -99,6 +99,39 @@ def test_a_meter_is_read_when_it_is_due_and_at_edges(clock: OwnedClock) -> None:
     assert counter.reads == 3
 
 
+def test_a_burst_between_two_readings_is_counted_once_and_in_full(clock: OwnedClock) -> None:
+    counter = Counter(clock, 0.0)
+    sampler = sampler_of(clock, counter)
+    pass_time(sampler, clock, 1)
+    clock.advance(0.02)
+    counter.draw(10_000.0)
+    clock.advance(0.01)
+    counter.draw(0.0)
+    clock.advance(0.02)
+    pass_time(sampler, clock, 1)
+    end(sampler, clock)
+    assert joules(sampler) == pytest.approx(100)
+
+
+def test_a_meter_that_takes_its_time_loses_no_joule_for_it_and_is_given_a_pause_after_each_reading(
+    clock: OwnedClock,
+) -> None:
+    slow, quick = Counter(clock, 100.0), Counter(clock, 50.0, ("gpu:B",))
+    sampler = sampler_of(clock, slow, quick)
+    slow.before_read = lambda: clock.advance(0.08)  # longer than its period
+    for _ in range(20):
+        clock.advance((sampler.next_due_ns() - clock.monotonic_ns()) / S)
+        sampler.tick()
+        assert sampler.next_due_ns() == clock.monotonic_ns() + 50_000_000
+    slow.before_read = lambda: None
+    clock.advance(0.05)
+    end(sampler, clock)
+    seconds = clock.monotonic_ns() / S - 100
+    assert joules(sampler) == pytest.approx(100 * seconds)
+    assert joules(sampler, "gpu:B") == pytest.approx(50 * seconds)
+    assert gaps(sampler) == gaps(sampler, "gpu:B") == []
+
+
 def test_meters_that_are_due_almost_together_are_read_together_and_never_later_than_they_are_due(
     clock: OwnedClock,
 ) -> None:

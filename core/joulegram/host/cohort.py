@@ -96,24 +96,26 @@ class Cohort:
     def others(self) -> Mapping[int, Member]:
         """The run's other recorders on this host by pid, those that left included."""
         found: dict[int, Member] = {}
-        with contextlib.suppress(OSError):
-            for path in self._folder.glob("*.json"):
+        with contextlib.suppress(OSError), os.scandir(self._folder) as entries:
+            for entry in entries:
+                if not entry.name.endswith(".json"):
+                    continue
                 with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-                    member = self._member(path)
+                    member = self._member(entry)
                     if self._me is None or (member.pid, member.started) != (self._me.pid, self._me.started):
                         found[member.pid] = member
         return found
 
-    def _member(self, path: Path) -> Member:
+    def _member(self, file: os.DirEntry[str]) -> Member:
         """What a file says; of hundreds that came and went, each is read once."""
-        status = path.stat()
+        status = file.stat()
         version = (status.st_ino, status.st_mtime_ns)
-        known = self._read.get(path.name)
+        known = self._read.get(file.name)
         if known is not None and known[0] == version:
             return known[1]
-        values = json.loads(path.read_bytes())
+        values = json.loads(Path(file.path).read_bytes())
         member = Member(**{**values, "ancestors": tuple(values["ancestors"]), "cpus": tuple(values["cpus"])})
-        self._read[path.name] = (version, member)
+        self._read[file.name] = (version, member)
         return member
 
     def _write(self, member: Member) -> None:
