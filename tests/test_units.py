@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from joulegram.curves.curve import Curve, Steps, price
-from joulegram.units import J_PER_KWH, NS_PER_S, show_duration, show_energy, show_flops, show_mass, show_power
+from joulegram.units import (
+    J_PER_KWH,
+    NS_PER_S,
+    show_duration,
+    show_energy,
+    show_flops,
+    show_mass,
+    show_percent,
+    show_power,
+)
 
 
 def test_a_kilowatt_hour_is_a_thousand_watts_for_an_hour() -> None:
@@ -50,6 +59,12 @@ def test_energy_is_shown_in_the_unit_that_a_person_reads(energy_j: float, shown:
 )  # fmt: skip
 def test_mass_is_shown_in_the_unit_that_a_person_reads(mass_g: float, shown: str) -> None:
     assert show_mass(mass_g) == shown
+
+
+def test_a_share_is_shown_in_two_digits() -> None:
+    shares = (0, 0.00042, 0.05, 0.0163, 0.0996, 0.163, 0.998, 2.5)
+    shown = ["0 %", "0.042 %", "5 %", "1.6 %", "10 %", "16 %", "100 %", "250 %"]
+    assert [show_percent(share) for share in shares] == shown
 
 
 def test_power_and_compute_are_shown_in_the_unit_that_a_person_reads() -> None:

@@ -15,7 +15,7 @@ from joulegram.meters import Meter
 from joulegram.recorder.opening import Opened
 from joulegram.recorder.recorder import Recorder, Sink
 from joulegram.recorder.sampler import Sampler, Superseded
-from joulegram.records import Anchor, Channel, Header, IntensityPoint, PriceBook, Pue, Record, SpanRecord, Status
+from joulegram.records import Anchor, Basis, Channel, Header, IntensityPoint, PriceBook, Pue, Record, SpanRecord, Status
 from joulegram.units import NS_PER_S
 
 NOTHING = Settings(meters=())
@@ -243,10 +243,10 @@ def recorder(
     return made
 
 
-def price(g_per_kwh: float = 360.0) -> PriceBook:
+def price(g_per_kwh: float = 360.0, basis: Basis = "lifecycle") -> PriceBook:
     """A flat price: at 360 g/kWh, 10 kJ are a gram."""
-    point = IntensityPoint(g_per_kwh, g_per_kwh, g_per_kwh, "ZZ", "a test", "measured", basis="lifecycle")
-    return PriceBook(MEASURED, (point,), "lifecycle")
+    point = IntensityPoint(g_per_kwh, g_per_kwh, g_per_kwh, "ZZ", "a test", "measured", basis=basis)
+    return PriceBook(MEASURED, (point,), basis)
 
 
 def journal(ledger: Path, clock: Clock, run: str = "run-1", rank: int = 0, pid: int = 1) -> JournalWriter:

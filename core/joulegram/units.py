@@ -59,8 +59,8 @@ def show_duration(duration_s: float) -> str:
 
 
 def show_percent(share: float) -> str:
-    """A share in percent, two digits at least: ``show_percent(0.163) == '16 %'``, ``'1.6 %'``."""
-    return f"{100 * share:.1f} %" if 0 < share < 0.0995 else f"{100 * share:.0f} %"
+    """A share in percent: ``show_percent(0.163) == '16 %'``, ``'1.6 %'``, ``'5 %'``."""
+    return f"{100 * share:.2g} %" if share < 0.0995 else f"{100 * share:.0f} %"
 
 
 def _scaled(value: float, scale: tuple[tuple[float, str], ...]) -> str:

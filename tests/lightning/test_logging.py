@@ -140,3 +140,15 @@ def test_a_logger_that_fails_stops_no_training(trainer: Make, monitor: Make, cap
     assert quiet.global_step == 8
     assert not torch.equal(module.layer.weight, before)
     assert len([record for record in caplog.records if "the disk is full" in record.message]) == 1
+
+
+def test_what_the_module_logged_last_is_kept_with_the_run_without_our_own_figures(
+    trainer: Make, monitor: Make, recorded: Make
+) -> None:
+    class Judged(Tiny):
+        def validation_step(self, batch: torch.Tensor, batch_idx: int, dataloader_idx: int = 0) -> None:
+            self.log("val/acc", 0.25 * (1 + self.current_epoch))
+
+    watch = monitor()
+    trainer(watch, max_epochs=2).fit(Judged(), loader(2), loader(2))
+    assert recorded(watch).attributes["metrics"] == {"val/acc": 0.5}

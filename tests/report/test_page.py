@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,6 @@ from joulegram.report.words import TOTALS
 
 Json = dict[str, Any]
 VOID = {"meta", "br", "img", "link", "input"}
-CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
 
 
 class _Reader(HTMLParser):
@@ -177,38 +174,6 @@ def test_without_plotly_the_error_names_the_extra(
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
     with pytest.raises(MissingExtra, match=r'The page needs plotly: pip install "joulegram\[report\]"'):
         render_page(document_of("trained"))
-
-
-def _browser(profile: Path) -> Any:
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--window-size=1200,900",
-        f"--user-data-dir={profile}",
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    return webdriver.Chrome(options=options, service=Service(DRIVER))
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    if not shutil.which(CHROMIUM) and not os.environ.get("CI"):
-        pytest.skip("chromium is not installed here")
-    driver = _browser(tmp_path_factory.mktemp("chromium"))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture

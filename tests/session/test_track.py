@@ -312,6 +312,30 @@ def test_a_later_price_is_kept_beside_the_first_and_the_newest_is_shown() -> Non
     assert len(list(again.stored.folder.glob("price-*.json"))) == 2
 
 
+def test_another_price_can_be_looked_at_without_being_kept() -> None:
+    with joulegram.track("priced", zone="DK") as run:
+        work()
+    kept = only_run()
+    elsewhere = kept.priced(reason="elsewhere", zone="PL")
+    assert value(elsewhere.footprint().carbon_g) > 3 * value(kept.footprint().carbon_g)
+    assert elsewhere.footprint().energy_j == kept.footprint().energy_j == run.footprint().energy_j
+    assert value(only_run().footprint().carbon_g) == value(run.footprint().carbon_g)
+    assert not list(kept.stored.folder.glob("price-*.json"))
+
+
+def test_the_last_value_of_each_metric_is_kept_with_the_run_also_from_a_part_that_joined_it() -> None:
+    with joulegram.track("outer") as run:
+        run.log(loss=2.0, accuracy=0.5)
+        with joulegram.track("inner") as inner:
+            inner.log(loss=1)
+    assert only_run().attributes["metrics"] == {"loss": 1.0, "accuracy": 0.5}
+
+
+def test_a_metric_that_is_no_number_is_told() -> None:
+    with joulegram.track("run") as run, pytest.raises(ValueError, match="loss = 'low': a number is needed"):
+        run.log(loss="low")
+
+
 def test_a_run_id_from_outside_cannot_leave_the_ledger(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("JOULEGRAM_RUN", "../../escaped")
     with warnings.catch_warnings():

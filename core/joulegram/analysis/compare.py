@@ -27,8 +27,8 @@ MOST_FLIPS = 300
 
 # By which measure another is thought to be told; sentences about pairs are about these.
 _PROXIES = {
-    "parameters": ("duration_s", "energy_j"),
     "flops": ("duration_s", "energy_j"),
+    "parameters": ("duration_s", "energy_j"),
     "duration_s": ("energy_j",),
     "energy_j": ("carbon_g",),
 }
@@ -164,7 +164,9 @@ def _noise(measure: Measure, found: Sequence[Point], extra: Sequence[Point]) -> 
 
 
 def _repeats(found: Sequence[Point], extra: Sequence[Point], figure: Any) -> list[list[float]]:
-    """A figure of all points of each set-up that is compared."""
+    """A figure of all points of each set-up that is compared; runs of one alone are compared, and no repeats."""
+    if len({point.setup[:-1] for point in found}) < 2:
+        return []
     groups: dict[tuple[object, ...], list[float]] = {point.setup: [] for point in found}
     for point in (*found, *extra):
         value = figure(point)
@@ -270,7 +272,8 @@ def _sentences(found: Sequence[Point], known: Columns, noises: Noises, agreement
         for x, y in _TOLD_AS_A_WHOLE
         if (a := agreed[x, y])["pairs"]
     ]
-    flips = sorted(_flips(known, noises), key=lambda flip: -flip[0])
+    # Of time only where the energy of a pair is in order.
+    flips = sorted(_flips(known, noises), key=lambda flip: (flip[-1] == "duration_s", -flip[0]))
     seen: set[tuple[frozenset[tuple[object, ...]], bool]] = set()
     for _, i, j, x, y in flips:
         about = frozenset({found[i].setup[:-1], found[j].setup[:-1]}), y == "carbon_g"

@@ -56,7 +56,7 @@ class Point:
         absent: why those are missing, by field.
         lacking: what kinds of parts are not in a figure that has a value, by field.
         methods: how figures were made, by field.
-        metrics: how well the run did, by name.
+        metrics: how well the run did, by name; none of an epoch.
         basis: which emissions its own price counts.
         setup: the same for repeats.
         phases_s: seconds by phase.
@@ -125,6 +125,7 @@ def _point(
 ) -> Point:
     run = document["run"]
     attributes = run.get("attributes") or {}
+    metrics = (attributes.get("metrics") or {}) if index is None else {}
     quantities = {name: footprint.get(name) or {} for name in ("flops", "energy_j", "carbon_g")}
     quantities["carbon_equal_g"] = equal.get("carbon_g") or {}
     given = {name: figure.get("value") for name, figure in quantities.items()}
@@ -140,7 +141,7 @@ def _point(
         absent={m.field: _why(m.field, quantities) for m in MEASURES if m.field not in figures},
         lacking={name: frozenset(map(_kind, figure.get("missing", ()))) for name, figure in quantities.items()},
         methods={name: figure["method"] for name, figure in quantities.items() if name in figures},
-        metrics={name: float(v) for name, v in (attributes.get("metrics") or {}).items() if _is_number(v)},
+        metrics={name: float(v) for name, v in metrics.items() if _is_number(v)},
         basis=(document.get("price") or {}).get("basis"),
         setup=(
             *(run.get(key) for key in ("project", "name", "stage")),

@@ -66,7 +66,8 @@ def _why_energy(a: Point, b: Point, noises: Noises) -> str:
     energies = a.figures.get("energy_j"), b.figures.get("energy_j")
     times = a.figures.get("duration_s"), b.figures.get("duration_s")
     if times[0] and times[1] and _makes_half(*times, *energies):
-        longer = f"it takes {_more(times[0], times[1], 'time')}"
+        ratio = times[1] / times[0]
+        longer = f"it takes {show_percent(ratio - 1)} longer" if ratio < 2 else f"it takes {ratio:.1f} times as long"
         found.append(", and ".join(filter(None, (longer, _why_time(a, b, noises)))))
     if a.power_w and b.power_w and _makes_half(a.power_w, b.power_w, *energies):
         found.append(f"it draws {show_power(b.power_w)} on average, {a.label} {show_power(a.power_w)}")

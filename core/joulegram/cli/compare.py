@@ -62,6 +62,8 @@ def answer(ledger: OpenLedger, question: Question) -> dict[str, Any]:
 
 
 def _named(ledger: OpenLedger, ids: Sequence[str]) -> list[RecordedRun]:
+    if not ids:
+        raise CannotCompare("name two runs, or a --project (joulegram runs lists them)")
     return list({run.id: run for run in map(ledger.run, ids)}.values())
 
 

@@ -73,7 +73,12 @@ def show_rank(point: Mapping[str, Any], field: str) -> str:
 def show_pair(found: Comparison, agreed: Mapping[str, Any]) -> str:
     """``FLOPs – energy``: the two measures of an agreement."""
     labels = {measure["field"]: measure["label"] for measure in found["measures"]}
-    return " – ".join(labels[agreed[axis]].replace("carbon at equal intensity", "carbon, equal") for axis in "xy")
+    return " – ".join(short_label(labels[agreed[axis]]) for axis in "xy")
+
+
+def short_label(label: str) -> str:
+    """A measure's label where there is little room."""
+    return label.replace("carbon at equal intensity", "carbon, equal")
 
 
 def show_coefficient(coefficient: Mapping[str, Any]) -> str:
@@ -101,7 +106,9 @@ def fronts(found: Comparison) -> tuple[str, list[tuple[str, str]]]:
     quality = found["quality"]
     if quality["metric"] is None:
         return f"No quality to hold costs against: {plain(quality['why'])}.", []
-    better = f"{quality['better']} is better, {quality['how']}; noise {show_percent(quality['noise'])}, {quality['noise_how']}"
+    better = f"{quality['better']} is better, {quality['how']}"
+    if quality["noise"]:
+        better += f"; within {show_percent(quality['noise'])} a tie, {quality['noise_how']}"
     rows = [(HEADS[field], ", ".join(labels) or "none") for field, labels in quality["fronts"].items()]
     return f"Not beaten in {plain(quality['metric'])} ({better}) and:", rows
 

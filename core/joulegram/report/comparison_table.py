@@ -71,18 +71,28 @@ def _points(found: Comparison) -> Table:
     table.add_column("id", no_wrap=True)
     if metric is not None:
         table.add_column(Text(shorten(plain(metric), 20)), justify="right", no_wrap=True)
-    seen = {point["run"]: point for point in reversed(found["points"])}
-    for run, point in sorted(seen.items(), key=lambda entry: found["points"].index(entry[1])):
+    head, _, tail = _shown(found)
+    listed: dict[str, Comparison] = {}
+    for point in sorted((*head, *tail), key=found["points"].index):
+        listed.setdefault(point["run"], point)
+    for run, point in listed.items():
         quality = [] if metric is None else [f"{point['metrics'][metric]:.4g}" if metric in point["metrics"] else "–"]
         table.add_row(
-            Text(point["label"].partition("·")[0], style="bold"), Text(shorten(plain(point["name"]), 60)), run, *quality
+            Text(point["label"].partition("·")[0], style="bold"),
+            Text(shorten(plain(point["name"]), 60)),
+            Text(plain(run)),
+            *quality,
         )
     return table
 
 
+def _shown(found: Comparison) -> tuple[Sequence[Comparison], int, Sequence[Comparison]]:
+    return elide(by_energy(found), MOST_POINTS, POINTS_AT_AN_END)
+
+
 def _ranking(found: Comparison) -> Table:
     table = columns(None, "", *HEADS.values())
-    head, left_out, tail = elide(by_energy(found), MOST_POINTS, POINTS_AT_AN_END)
+    head, left_out, tail = _shown(found)
     for point in head:
         table.add_row(*_ranked(point))
     if left_out:

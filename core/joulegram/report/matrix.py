@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from joulegram.report.charts import Chart
-from joulegram.report.comparison import SHOW, Comparison, point_name
+from joulegram.report.comparison import SHOW, Comparison, point_name, short_label
 from joulegram.report.words import shorten
 
 PANEL_PX = 165
@@ -18,7 +18,7 @@ GAP = 0.035
 """Between panels, as a share of the whole."""
 MOST_LABELS = 12
 """Points that are named in the picture; more would lie on each other."""
-WIDE = 20.0
+WIDE = 5.0
 """Greatest value over least from which an axis is logarithmic."""
 _POINTS, _FLIPS = 0, 3
 """Colours."""
@@ -76,7 +76,7 @@ def _axis(
     start = place * (width + GAP)
     return {
         "type": "log" if max(known) > WIDE * min(known) else "linear",
-        "title": {"text": html.escape(_short(measure["label"])) if is_outer else ""},
+        "title": {"text": html.escape(_named(measure)) if is_outer else ""},
         "domain": [start, min(1.0, start + width)],
         "anchor": anchor,
         "showticklabels": is_outer,
@@ -85,8 +85,10 @@ def _axis(
     }
 
 
-def _short(label: str) -> str:
-    return label.replace("carbon at equal intensity", "carbon, equal")
+def _named(measure: Mapping[str, Any]) -> str:
+    """An axis's name, with the unit of its numbers."""
+    unit = {"duration_s": " (s)", "energy_j": " (J)", "carbon_g": " (g)", "carbon_equal_g": " (g)"}
+    return short_label(measure["label"]) + unit.get(measure["field"], "")
 
 
 def _dots(found: Comparison, x: Mapping[str, Any], y: Mapping[str, Any]) -> dict[str, Any]:
