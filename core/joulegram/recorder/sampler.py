@@ -21,6 +21,7 @@ from joulegram.host.forking import importing
 from joulegram.meters import Meter
 from joulegram.notices import warn
 from joulegram.recorder.channel import ALL, ChannelLog
+from joulegram.recorder.learning import COUNTERS, CpuPower
 from joulegram.recorder.opening import Opened, find_others, open_meter, overlap
 from joulegram.recorder.phases import PhaseLog
 from joulegram.recorder.sharing import ShareLog, Since
@@ -100,6 +101,7 @@ class Sampler:
         self.phases = PhaseLog(start_ns)
         self.tallies = TallyLog(start_ns)
         self.shares: ShareLog | None = None
+        self.cpu_power = CpuPower()
         self.ready = False
         """Whether every meter has been opened, or found wanting."""
         self._settings, self._clock, self._cohort, self._start_ns = settings, clock, cohort, start_ns
@@ -150,9 +152,12 @@ class Sampler:
         now_ns = self._clock.monotonic_ns()
         for meter_log in due:
             meter_log.due_ns = now_ns + meter_log.period_ns
-        if final or self.shares.due_ns <= now_ns or (everything and self.shares.affordable_ns <= now_ns):
+        looking = final or self.shares.due_ns <= now_ns or (everything and self.shares.affordable_ns <= now_ns)
+        if looking:
             self._share(self.shares, now_ns)
         self._settle(now_ns if final else now_ns - HOLD_NS)
+        if looking and self.shares.busy_s.tip is not None:
+            self.cpu_power.look(*self.shares.busy_s.tip, self._packages())
         self.tallies.settle(now_ns, now_ns if final else now_ns - HOLD_NS)
 
     def next_due_ns(self) -> int:
@@ -314,6 +319,11 @@ class Sampler:
             for channel, part in zip(meter_log.channels, by_process, strict=True):
                 by_rule = {"cpu": share, "process": Share(part, part)}
                 channel.share(by_rule.get(channel.channel.share, ALL))
+
+    def _packages(self) -> list[ChannelLog]:
+        """The channels of this node's CPU counters."""
+        counted = (channel for meter_log in self.meters if meter_log.name in COUNTERS for channel in meter_log.channels)
+        return [channel for channel in counted if channel.channel.kind == "cpu"]
 
     def _parts(self, meter_log: MeterLog, pids: frozenset[int]) -> Sequence[float]:
         """What a meter says of these processes' part of its channels; all of it where it cannot say."""
