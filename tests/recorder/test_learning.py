@@ -4,16 +4,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from worlds import NOTHING, Counter, Kept, OwnedClock
 
 from joulegram.config import learned_file, profiles_file
+from joulegram.host.cohort import Cohort
 from joulegram.host.cpu import cpus_of
+from joulegram.host.processes import NodeTimes, cpu_count
 from joulegram.host.profile import Profile, keep, own, profiles
 from joulegram.recorder.channel import ALL, ChannelLog
 from joulegram.recorder.learning import CpuPower, Line, keep_learned
-from joulegram.records import Channel
+from joulegram.recorder.opening import Opened
+from joulegram.recorder.recorder import Recorder
+from joulegram.recorder.sampler import Sampler
+from joulegram.records import Anchor, Channel, Header
 from joulegram.units import NS_PER_S
 
 THREADS = 8
+HEADER = Header("run-1", "net", None, "train", None, "alpha", "first-boot", 1, "1", 0, 0, Anchor(0, 0, 0))
 Stretch = tuple[float, float]
 """Seconds, load."""
 
@@ -106,6 +113,25 @@ def test_where_no_package_is_counted_nothing_is_learned() -> None:
     assert Node(packages=0).live((60, 0.0), (60, 1.0)).learned.line() is None
 
 
+def test_a_sampler_that_reads_the_packages_learns_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, load = OwnedClock(), 0.0
+    busy_s = [0.0]
+    monkeypatch.setattr(NodeTimes, "busy_s", lambda _: busy_s[0])
+    sampler = Sampler(NOTHING, clock, Cohort("run-1"), clock.monotonic_ns())
+    package = Counter(clock, line_w(0.0), ["cpu:package-0"], share="cpu")
+    sampler.take(Opened("rapl", package))
+    sampler.take(Opened("other", Counter(clock, 1000.0, ["cpu:of-something-else"])))
+    for load in (0.0, 1.0):
+        package.draw(line_w(load))
+        for _ in range(600):
+            clock.advance(0.1)
+            busy_s[0] += 0.1 * load * cpu_count()
+            sampler.tick()
+    line = sampler.cpu_power.line()
+    assert line is not None
+    assert (line.idle_w, line.full_w) == (pytest.approx(20, rel=0.02), pytest.approx(80, rel=0.02))
+
+
 # -- keeping it -----------------------------------------------------------------------------------------------------
 
 
@@ -155,6 +181,15 @@ def test_a_run_that_learned_something_leaves_the_calibrations_file_alone() -> No
     keep_learned(Learned(Line(10, 50, (0.0, 1.0))), "alpha")
     assert profiles_file().read_bytes() == before
     assert len(profiles()) == 2
+
+
+def test_a_recorder_keeps_it_when_it_is_closed() -> None:
+    clock, sink = OwnedClock(), Kept()
+    recorder = Recorder(HEADER, NOTHING, sink, clock)
+    recorder._sampler.cpu_power = Learned(Line(10, 50, (0.0, 0.6)))
+    recorder.settle("finished", clock.monotonic_ns())
+    recorder.close(None, None, {})
+    assert mine() is not None
 
 
 def test_a_run_that_learned_nothing_writes_nothing(tmp_path: Path) -> None:
