@@ -30,7 +30,8 @@ class Meter(ABC):
     """Reads the cumulative joules of one or more channels.
 
     Attributes:
-        channels: what it counts, in the order of `read`.
+        channels: what it counts, in the order of `read`. A meter that finds out more while it is read puts other
+            descriptions of the same channels in their place; a recorder says so, once.
         period_s: how often to read it (s).
         instant: a read is a kept descriptor's, 50 µs at most, and may run in the caller's thread at run and epoch
             edges.

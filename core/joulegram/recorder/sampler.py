@@ -302,6 +302,7 @@ class Sampler:
             ticket = self._begin(meter_log, f"meter {meter_log.name}")
             try:
                 meter_log.read_now(self._clock)
+                self._hear(meter_log)
             except (Exception, SystemExit) as error:
                 meter_log.alive = False
                 for channel in meter_log.channels:
@@ -310,6 +311,12 @@ class Sampler:
             self._finish(ticket, meter_log)
         finally:
             meter_log.lock.release()
+
+    def _hear(self, meter_log: MeterLog) -> None:
+        """Takes in what a meter has found out of its channels."""
+        for channel, described in zip(meter_log.channels, meter_log.meter.channels, strict=True):
+            if channel.found_out(described):
+                self.note("meter", f"{described.id}: {described.how}")
 
     def _share(self, shares: ShareLog, now_ns: int) -> None:
         """Gives every channel this recorder's part of it since the look before."""
