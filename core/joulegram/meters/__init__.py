@@ -30,8 +30,7 @@ class Meter(ABC):
     """Reads the cumulative joules of one or more channels.
 
     Attributes:
-        channels: what it counts, in the order of `read`. A meter that finds out more while it is read puts other
-            descriptions of the same channels in their place; a recorder says so, once.
+        channels: what it counts, in the order of `read`.
         period_s: how often to read it (s).
         instant: a read is a kept descriptor's, 50 µs at most, and may run in the caller's thread at run and epoch
             edges.
@@ -58,6 +57,14 @@ class Meter(ABC):
     @abstractmethod
     def read(self) -> Iterable[float]:
         """Joules on each channel's counter, in the order of `channels`; NaN where a read failed."""
+
+    def described(self) -> Sequence[Channel]:
+        """The channels, as far as they are known by now: a meter may find out more of them while it is read.
+
+        Asked after each read in the recorder's own thread, so it may take longer than a read. What is new in `how` is
+        said once.
+        """
+        return self.channels
 
     def shares(self, pids: Collection[int]) -> Sequence[float]:
         """What part of each channel's energy since the last call was used by these processes, 0 to 1.

@@ -87,6 +87,7 @@ class NvmlMeter(Meter):
     ) -> None:
         self._nvml, self._now_ns = nvml, now_ns
         self._pid, self._retry_ns = os.getpid(), 0
+        self._latest: list[float] = []
         start(nvml)
         self._started = True
         try:
@@ -112,10 +113,15 @@ class NvmlMeter(Meter):
         readings = [device.read_j() for device in self._devices]
         if any(map(isnan, readings)):
             self._reach_again()
-        doubted = [device.cross_check(joules) for device, joules in zip(self._devices, readings, strict=True)]
+        self._latest = readings
+        return readings
+
+    def described(self) -> Sequence[Channel]:
+        """The channels, once a counter is found to disagree with the power readings with what that says of it."""
+        doubted = [device.cross_check(joules) for device, joules in zip(self._devices, self._latest, strict=False)]
         if any(doubted):
             self.channels = [device.channel for device in self._devices]
-        return readings
+        return self.channels
 
     def shares(self, pids: Collection[int]) -> Sequence[float]:
         """By `SHARE_RULE`."""

@@ -314,7 +314,7 @@ class Sampler:
 
     def _hear(self, meter_log: MeterLog) -> None:
         """Takes in what a meter has found out of its channels."""
-        for channel, described in zip(meter_log.channels, meter_log.meter.channels, strict=True):
+        for channel, described in zip(meter_log.channels, meter_log.meter.described(), strict=True):
             if channel.found_out(described):
                 self.note("meter", f"{described.id}: {described.how}")
 
