@@ -13,6 +13,7 @@ import argparse
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from statistics import fmean
 
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from joulegram.host.cpu import Cpus
-from joulegram.meters.cpu_model import CALIBRATED_GAIN, CpuModel, calibrated, uncalibrated
+from joulegram.meters.cpu_model import CALIBRATED_GAIN, LEARNED_GAIN, CpuModel, calibrated, uncalibrated
 from joulegram.meters.cpu_tdp import lookup
 
 Floats = npt.NDArray[np.float64]
@@ -136,6 +137,15 @@ def ratios(model: CpuModel, series: Series) -> tuple[float, float, bool]:
     return float(ratio.min()), float(ratio.max()), bool(held.all())
 
 
+def learned(series: Series, most_idle: float, least_full: float) -> Iterator[CpuModel]:
+    """The lines that a run may have learned: from each load that is idle to each that is as good as full."""
+    points = sorted(zip(series.load.tolist(), series.power_w.tolist(), strict=True))
+    for (low, low_w), (high, high_w) in combinations(points, 2):
+        if low <= most_idle and high >= least_full:
+            slope_w = (high_w - low_w) / (high - low)
+            yield calibrated(max(0.0, low_w - slope_w * low), high_w + slope_w * (1 - high), "", LEARNED_GAIN)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA, help="folder of load profiles (cpu_load, rapl_energy, …)")
@@ -145,6 +155,7 @@ def main() -> None:
         parser.error(f"{data} holds no load profile")
     print_errors(everything)
     print_bounds(everything)
+    print_learned(everything)
     print_fits(everything)
 
 
@@ -176,6 +187,18 @@ def print_bounds(everything: Sequence[Series]) -> None:
 def _range(model: CpuModel, series: Series) -> str:
     low, high, held = ratios(model, series)
     return f"{low:5.2f} to {high:5.2f}   {'held' if held else 'NOT HELD':>8}"
+
+
+def print_learned(everything: Sequence[Series]) -> None:
+    """Lines through loads that are not quite idle and full: which of them deserve bounds at all."""
+    low, high = LEARNED_GAIN
+    print(f"\ntrue power over a line between two loads, at all loads; bounds {low:g} to {high:g}")
+    print("first at most  last at least  lines  true over line")
+    for most_idle, least_full in ((0.1, 0.9), (0.1, 0.5), (0.1, 0.4), (0.15, 0.5), (0.3, 0.7)):
+        found = [ratios(model, s) for s in everything for model in learned(s, most_idle, least_full)]
+        least, most = min(ratio[0] for ratio in found), max(ratio[1] for ratio in found)
+        held = "held" if all(ratio[2] for ratio in found) else "NOT HELD"
+        print(f"{most_idle:13.0%}  {least_full:13.0%}  {len(found):5}  {least:.2f} to {most:.2f}   {held}")
 
 
 def print_fits(everything: Sequence[Series]) -> None:

@@ -130,6 +130,11 @@ def profiles_file() -> Path:
     return Path(platformdirs.user_data_dir("joulegram", appauthor=False)) / "profiles.json"
 
 
+def learned_file() -> Path:
+    """Where runs keep what they learned of CPUs, beside those, whether or not the file exists."""
+    return profiles_file().with_suffix(".learned.json")
+
+
 def _sources(folder: Path | None) -> Iterable[tuple[str, Mapping[str, Any]]]:
     own = user_file()
     if os.path.isfile(own):  # Path.is_file raises where a folder above may not be looked into

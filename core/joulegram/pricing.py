@@ -689,7 +689,7 @@ def _within_node(run: Quantity, node: Quantity, trace: ChannelTrace, apart_j: fl
     alone = run.value + apart_j >= (node.value or 0.0) * (1 - 1e-9)
     if trace.channel.share == "undivided" or (trace.channel.share == "process" and not alone):
         run = replace(run, low=0.0)
-    if run.high is None or node.high is None:
+    if run.value is None or run.high is None or node.high is None:
         return run
     high = node.high if trace.channel.idle_w is None else min(run.high, node.high)
     return replace(run, high=max(high, run.value))

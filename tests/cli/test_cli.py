@@ -13,6 +13,9 @@ import pytest
 
 import joulegram
 from joulegram.cli import main
+from joulegram.config import learned_file
+from joulegram.host.cpu import cpus_of
+from joulegram.host.profile import Profile, keep
 from joulegram.testing.powercap import PowercapTree
 
 
@@ -93,6 +96,18 @@ def test_doctor_tells_what_is_used_and_what_only_stands_by(
     assert found["sampling"]["late_ms"]["median"] >= 0
     assert main(["doctor"]) == 0
     assert "spare" in capsys.readouterr().out
+
+
+def test_doctor_tells_what_is_known_of_the_cpus_and_where_runs_keep_what_they_learn(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOULEGRAM_HOST", "alpha")
+    assert main(["doctor", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["profile"] == {"learned_in": str(learned_file()), "own": None}
+    cpus = cpus_of()
+    keep(Profile("alpha", cpus.name, cpus.threads, 12, 55, "learned from a run", "2026-01-01", (0.0, 0.6)))
+    assert main(["doctor"]) == 0
+    assert "12 to 55 W (learned from a run)" in " ".join(capsys.readouterr().out.split())
 
 
 def test_doctor_fails_where_nothing_would_be_recorded(

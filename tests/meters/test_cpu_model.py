@@ -1,6 +1,7 @@
 """CPU energy modelled from load, held against real machines."""
 
 import csv
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from joulegram.config import Settings
 from joulegram.host.cpu import Cpus, cpus_of
 from joulegram.host.profile import Profile, keep
-from joulegram.meters.cpu_model import CpuModel, CpuModelMeter, calibrated, model_of, uncalibrated
+from joulegram.meters.cpu_model import LEARNED_GAIN, CpuModel, CpuModelMeter, calibrated, model_of, uncalibrated
+from joulegram.recorder.learning import BINS, LEAST_FULL
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "cpu_load"
 SERIES = sorted(DATA.glob("*.csv"))
@@ -59,6 +61,19 @@ def test_bounds_hold_the_measured_power_of_real_machines_at_every_load(series: P
 def test_bounds_hold_it_at_every_load_with_the_machines_own_two_ends(series: Path) -> None:
     _, points = measured(series)
     assert_holds(calibrated(min(points)[1], max(points)[1]), points)
+
+
+@needs_data
+@real_machines
+def test_bounds_hold_it_at_every_load_with_every_line_that_a_run_may_learn(series: Path) -> None:
+    _, points = measured(series)
+    lines = [(a, b) for a, b in combinations(sorted(points), 2) if a[0] < 1 / BINS and b[0] >= LEAST_FULL]
+    assert lines
+    for (low, low_w), (high, high_w) in lines:
+        slope_w = (high_w - low_w) / (high - low)
+        assert_holds(
+            calibrated(max(0.0, low_w - slope_w * low), high_w + slope_w * (1 - high), "", LEARNED_GAIN), points
+        )
 
 
 @needs_data
@@ -134,6 +149,14 @@ def test_the_nearest_that_is_known_of_a_machine_goes_first() -> None:
     given = model_of(Settings(idle_w=5, max_w=50), here, MINE)
     assert (given.idle_w, given.full_w) == (5, 50)
     assert "given" in given.how
+
+
+def test_what_a_run_learned_of_this_machine_goes_before_another_machines_calibration() -> None:
+    keep(Profile("beta", MINE.name, 16, 40, 120, "calibrated against rapl"))
+    keep(Profile("alpha", MINE.name, 16, 18, 46, "learned from a run", "2026-01-01", (0.0, 0.6)))
+    model = model_of(Settings(), "alpha", MINE)
+    assert (model.idle_w, model.full_w, model.gain) == (18, 46, LEARNED_GAIN)
+    assert "learned from a run, 2026-01-01" in model.how
 
 
 def test_the_nearer_the_profile_the_narrower_the_bounds() -> None:

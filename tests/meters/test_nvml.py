@@ -613,3 +613,70 @@ def test_channels_and_gaps_can_be_kept(machine):
     assert isinstance(channel, Channel)
     assert channel.to_line()
     assert Gap(channel.id, 0, 1, "reset", energy_known=False).to_line()
+
+
+# -- the counter against the power ----------------------------------------------------------------------------------
+
+
+def watched(fake, meter, seconds):
+    """What the meter says of its only channel after being read at 20 Hz."""
+    for _ in range(round(seconds * 20)):
+        fake.advance(0.05)
+        list(meter.read())
+        meter.described()
+    return only(meter)
+
+
+@pytest.mark.parametrize("make", [h100, a100])
+def test_a_counter_that_says_far_less_than_the_power_is_told_of_and_its_bounds_hold_the_truth(machine, make):
+    fake = machine(make(power=CONSTANT, counts=0.57))
+    meter = opened(fake)
+    assert only(meter).gain_high == pytest.approx(1.05)
+    channel = watched(fake, meter, 8)
+    assert channel.method == "measured"
+    assert "it says 57% of what the power readings say" in channel.how
+    assert "too low" in channel.how
+    assert channel.gain_low == pytest.approx(0.95)
+    assert channel.gain_high == pytest.approx(1.05 / 0.57, rel=0.03)
+
+
+@pytest.mark.parametrize("gpu", [h100(power=CONSTANT), a100(power=CONSTANT), h100(power=SQUARE), a100(power=EPOCHS)])
+def test_a_counter_that_agrees_is_not_doubted(machine, gpu):
+    fake = machine(gpu)
+    meter = opened(fake)
+    before = only(meter)
+    assert watched(fake, meter, 70) is before
+
+
+def test_the_power_is_asked_for_no_longer_than_the_check_takes(machine):
+    fake = machine(h100(power=CONSTANT))
+    meter = opened(fake)
+    watched(fake, meter, 8)
+    before = fake.calls("nvmlDeviceGetPowerUsage")
+    watched(fake, meter, 8)
+    assert fake.calls("nvmlDeviceGetPowerUsage") == before
+
+
+def test_the_power_is_asked_for_no_more_than_twenty_times_a_second(machine):
+    fake = machine(h100(power=CONSTANT))
+    meter = opened(fake)
+    before = fake.calls("nvmlDeviceGetPowerUsage")
+    for _ in range(200):
+        fake.advance(0.01)
+        list(meter.read())
+        meter.described()
+    assert fake.calls("nvmlDeviceGetPowerUsage") - before <= 41
+
+
+def test_a_run_notes_once_that_a_counter_is_doubted(machine, caplog):
+    clock = OwnedClock()
+    fake = machine(h100(power=CONSTANT, counts=0.5))
+    made = recorder(clock, Kept(), opened(fake))
+    for _ in range(400):
+        fake.advance(0.05)
+        clock.advance(0.05)
+        made.sampler.tick()
+    (note,) = [note.text for note in made.sampler.notes if "power readings say" in note.text]
+    assert note.startswith("gpu:")
+    (channel,) = made.sampler.channels()
+    assert channel.described.gain_high > 2

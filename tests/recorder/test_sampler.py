@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from math import nan
 from typing import Any, ClassVar
 
@@ -633,6 +634,15 @@ def test_marks_that_nobody_takes_do_not_fill_the_memory(clock: OwnedClock) -> No
     for _ in range(MOST_MARKS + 10):
         sampler.marks.append((clock.monotonic_ns(), None))
     assert len(sampler.marks) == MOST_MARKS
+
+
+def test_what_a_meter_finds_out_of_a_channel_is_recorded_and_said_once(clock: OwnedClock) -> None:
+    meter = Counter(clock)
+    sampler = sampler_of(clock, meter)
+    meter.channels = [replace(meter.channels[0], how="a counter that is far too low", gain_high=2.0)]
+    pass_time(sampler, clock, 1)
+    assert texts(sampler) == ["gpu:A: a counter that is far too low"]
+    assert sampler.channels()[0].described.gain_high == 2.0
 
 
 # -- shared devices -----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import platform
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from rich.text import Text
 from joulegram import __version__, config, pricing, registry
 from joulegram.config import Settings
 from joulegram.host.clock import Clock
+from joulegram.host.cpu import cpus_of
 from joulegram.host.processes import affinity, cgroup_quota, cpu_count
+from joulegram.host.profile import own, profiles
 from joulegram.meters import Meter
 from joulegram.recorder.opening import Unopened, attempt, load, overlap
 from joulegram.records import Channel, PriceBook
@@ -57,6 +60,7 @@ def examine(ledger: str | None = None) -> dict[str, Any]:
         "disabled": config.disabled(),
         "host": _host(),
         "meters": _meters(settings),
+        "profile": _profile(),
         "sampling": _sampling(),
         "flops": list(registry.names(registry.FLOPS)),
         "feeds": list(registry.names(registry.FEEDS)),
@@ -79,6 +83,12 @@ def _host() -> dict[str, Any]:
         "cpu_quota": cgroup_quota(),
         "suspend_visible": clock.anchor().boot_ns is not None,
     }
+
+
+def _profile() -> dict[str, Any]:
+    """What is known of this machine's CPU power from earlier, and where runs keep what they learn of it."""
+    mine = own(Clock(os.environ.get("JOULEGRAM_HOST")).host, cpus_of(), profiles())
+    return {"learned_in": str(config.learned_file()), "own": None if mine is None else asdict(mine)}
 
 
 def _meters(settings: Settings) -> list[dict[str, Any]]:
@@ -175,6 +185,7 @@ def print_findings(findings: dict[str, Any], console: Console | None = None) -> 
     if findings["disabled"]:
         console.print(Text("JOULEGRAM_DISABLED is set: nothing is recorded", style="bold red"))
     console.print(_meter_table(findings))
+    console.print(Text(f"profile   {_profile_in_words(findings['profile'])}"))
     late = findings["sampling"]["late_ms"]
     console.print(Text(f"sampling  late by {late['median']:.2f} ms in the median, {late['most']:.1f} ms at most"))
     console.print(Text("FLOPs     " + (", ".join(findings["flops"]) or "missing: no FLOP counter is installed")))
@@ -187,6 +198,14 @@ def print_findings(findings: dict[str, Any], console: Console | None = None) -> 
     console.print(Text(f"ledger    {ledger['path']}{'' if ledger['writable'] else ' (NOT WRITABLE)'}"))
     for extra, found in findings["extras"].items():
         console.print(Text(f"extra     {extra}: " + (found or f'not installed (pip install "joulegram[{extra}]")')))
+
+
+def _profile_in_words(found: dict[str, Any]) -> str:
+    mine = found["own"]
+    kept = f"what runs learn of CPU power while counters can be read is kept in {found['learned_in']}"
+    if mine is None:
+        return f"of this machine's CPUs: none yet; {kept}"
+    return f"of this machine's CPUs: {mine['idle_w']:g} to {mine['max_w']:g} W ({mine['source']}); {kept}"
 
 
 def _meter_table(findings: dict[str, Any]) -> Table:

@@ -1,8 +1,9 @@
 """Which channels contain which, so that a total counts every joule once.
 
 A wall meter's joules are those of the whole machine, its processors and memory included; a module's are those of the
-processors on it: of the host's CPUs and memory, and of the GPU of the same name, but not of cards beside it. While such a whole is known, its parts are information and not added. While it is not, for ten seconds
-or more, they stand in for it, and the total still says that the whole is missing. At no moment are both added.
+CPUs and the memory of its host, and of the GPU that bears its name, but not of cards beside it. While such a whole is
+known, its parts are information and not added. While it is not, for ten seconds or more, they stand in for it, and the
+total still says that the whole is missing. At no moment are both added.
 """
 
 from __future__ import annotations

@@ -58,6 +58,14 @@ class Meter(ABC):
     def read(self) -> Iterable[float]:
         """Joules on each channel's counter, in the order of `channels`; NaN where a read failed."""
 
+    def described(self) -> Sequence[Channel]:
+        """The channels, as far as they are known by now: a meter may find out more of them while it is read.
+
+        Asked after each read in the recorder's own thread, so it may take longer than a read. What is new in `how` is
+        said once.
+        """
+        return self.channels
+
     def shares(self, pids: Collection[int]) -> Sequence[float]:
         """What part of each channel's energy since the last call was used by these processes, 0 to 1.
 

@@ -3,8 +3,9 @@
 Power is linear in load. A linear law integrates exactly from busy time, so the model is as cumulative as a counter and
 a late read costs nothing. Where the line lies is known the better, the nearer to this machine it was measured:
 
-1. between the machine's own idle and full-load power, from the configuration or from its calibration;
-2. between those of another machine with the same CPU model, calibrated once;
+1. between the machine's own idle and full-load power, from the configuration, from its calibration, or from an earlier
+   run that could read its counters;
+2. between those of another machine with the same CPU model;
 3. else P = TDP × (0.10 + 0.60 u), the pooled fit over four machines of CodeCarbon's published load profiles (MIT; 35 %
    mean error leave-one-machine-out), and never above 1.1 × TDP: a machine's unknown scale is the larger error.
 """
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from joulegram.config import Settings, profiles_file
+from joulegram.config import Settings, learned_file, profiles_file
 from joulegram.host.clock import Clock
 from joulegram.host.cpu import Cpus, cpus_of
 from joulegram.host.processes import NodeTimes, cpu_count
@@ -35,9 +36,11 @@ UNKNOWN_GAIN = (0.4, 3.0)
 # 1.91 times the line, low where the governor holds the clock down, high where few busy cores run at their fastest
 # (benchmarks/cpu_model.py).
 CALIBRATED_GAIN = (0.45, 2.0)
+# A line that a run has learned begins at up to 10 % load and may end at half of full load: 0.42 to 1.96 times.
+LEARNED_GAIN = (0.4, 2.0)
 # Nominally identical CPUs differ as well (v. Kistowski et al., Variations in CPU Power Consumption, ICPE 2016): an
 # allowance of a factor of 1.3 on top of the shape, which no data here could test.
-ALIKE_GAIN = (0.35, 2.6)
+ALIKE_GAIN, ALIKE_LEARNED_GAIN = (0.35, 2.6), (0.3, 2.6)
 # Other instructions than the calibration's may draw more than it did.
 CALIBRATED_CEILING, ALIKE_CEILING = 1.4, 1.7
 TDP_CEILING = 1.1
@@ -116,7 +119,8 @@ def model_of(settings: Settings, host: str, cpus: Cpus) -> CpuModel:
     if settings.idle_w is not None and settings.max_w is not None:
         return calibrated(settings.idle_w, settings.max_w)
     # Most machines have no profile; loading what reads one would take a tenth of a run's start.
-    stored = _calibrated_once(host, cpus) if os.path.isfile(profiles_file()) else None
+    kept = os.path.isfile(profiles_file()) or os.path.isfile(learned_file())
+    stored = _calibrated_once(host, cpus) if kept else None
     return stored or uncalibrated(cpus)
 
 
@@ -126,18 +130,21 @@ def _calibrated_once(host: str, cpus: Cpus) -> CpuModel | None:
 
     kept = profiles()
     if (mine := own(host, cpus, kept)) is not None:
-        return calibrated(mine.idle_w, mine.max_w, _origin(mine))
+        gain = CALIBRATED_GAIN if mine.loads is None else LEARNED_GAIN
+        return calibrated(mine.idle_w, mine.max_w, _origin(mine), gain)
     # A hypervisor's made-up name may stand for any CPU: machines that share it need not be alike.
     if (not cpus.virtual or lookup(cpus.name)) and (other := alike(host, cpus, kept)) is not None:
         return calibrated_elsewhere(other)
     return None
 
 
-def calibrated(idle_w: float, full_w: float, source: str = "given") -> CpuModel:
+def calibrated(
+    idle_w: float, full_w: float, source: str = "given", gain: tuple[float, float] = CALIBRATED_GAIN
+) -> CpuModel:
     """The line between the machine's own idle and full-load power (W)."""
     full_w = max(idle_w, full_w)
     how = f"CPU load × the machine's own power, {idle_w:.4g} W idle to {full_w:.4g} W under full load ({source})"
-    return CpuModel(idle_w, full_w, full_w * CALIBRATED_CEILING, CALIBRATED_GAIN, how)
+    return CpuModel(idle_w, full_w, full_w * CALIBRATED_CEILING, gain, how)
 
 
 def calibrated_elsewhere(profile: Profile) -> CpuModel:
@@ -146,7 +153,8 @@ def calibrated_elsewhere(profile: Profile) -> CpuModel:
         f"CPU load × the power of {profile.host}, which has the same CPU: for {profile.threads} CPUs "
         f"{profile.idle_w:.4g} W idle to {profile.max_w:.4g} W under full load ({_origin(profile)})"
     )
-    return CpuModel(profile.idle_w, profile.max_w, profile.max_w * ALIKE_CEILING, ALIKE_GAIN, how)
+    gain = ALIKE_GAIN if profile.loads is None else ALIKE_LEARNED_GAIN
+    return CpuModel(profile.idle_w, profile.max_w, profile.max_w * ALIKE_CEILING, gain, how)
 
 
 def _origin(profile: Profile) -> str:

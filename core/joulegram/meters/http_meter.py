@@ -35,8 +35,8 @@ from joulegram.meters.polling import REMOTE_OPTIONS, JsonSource, PolledMeter, Re
 from joulegram.meters.tally import decimals, joules_in, number
 
 ACCURACY = 0.05
-"""Where `accuracy` is not given. Electricity meters are certified to 1 or 2 % (IEC 62053-21, classes 1 and 2); plugs are
-not, and seldom calibrated one by one: an allowance that no data here could test."""
+"""Where `accuracy` is not given. Electricity meters are certified to 1 or 2 % (IEC 62053-21, classes 1 and 2), plugs to
+nothing: an allowance that no data here could test."""
 
 KNOWN = (*REMOTE_OPTIONS, "path", "headers", "user", "password")
 

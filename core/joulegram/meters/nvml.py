@@ -2,7 +2,8 @@
 
 Whether a GPU has a counter is found out by asking it: vGPUs and cards before Volta say that they do not. A counter
 refreshes about every 100 ms, and no reading between two refreshes tells more. It is read alone, which is the cheapest
-call that NVML has; every call takes the driver's global lock, so there is one per GPU and sample.
+call that NVML has; every call takes the driver's global lock, so there is one per GPU and sample, and a second one for
+the power in the first seconds of a run, for as long as `cross_check` takes.
 
 Power readings differ. `nvmlDeviceGetPowerUsage` is an average over a second from Ampere on, GA100 excepted, and the
 power of a moment before (nvml.h). The field POWER_INSTANT is the power of a moment everywhere, if the driver knows it.
@@ -23,6 +24,7 @@ from typing import Any, ClassVar, Protocol
 
 from joulegram.config import Settings
 from joulegram.meters import Meter
+from joulegram.meters.cross_check import CrossCheck, Finding
 from joulegram.meters.cuda_visible import Gpu
 from joulegram.meters.nvml_library import Handle, answer, chosen, field, load_nvml, start, survey, unknown
 from joulegram.meters.tally import AVERAGES_GAIN, MOMENTS_GAIN, Integrated, summed
@@ -44,6 +46,8 @@ LOOKS, LOOK_S = 6, 0.0005
 CURRENT_S = 0.005
 """Looks further apart (s), as on a machine that is slow to wake, tell nothing."""
 AVERAGING_S = 1.0
+LEAST_RATIO = 0.01
+"""A counter that stands still has no factor to the truth; what it does have is given no more than this."""
 HEADROOM = 1.2
 """Power may pass the enforced limit for less than a second."""
 HOLE_S = 1.0
@@ -83,6 +87,7 @@ class NvmlMeter(Meter):
     ) -> None:
         self._nvml, self._now_ns = nvml, now_ns
         self._pid, self._retry_ns = os.getpid(), 0
+        self._latest: list[float] = []
         start(nvml)
         self._started = True
         try:
@@ -108,7 +113,15 @@ class NvmlMeter(Meter):
         readings = [device.read_j() for device in self._devices]
         if any(map(isnan, readings)):
             self._reach_again()
+        self._latest = readings
         return readings
+
+    def described(self) -> Sequence[Channel]:
+        """The channels, once a counter is found to disagree with the power readings with what that says of it."""
+        doubted = [device.cross_check(joules) for device, joules in zip(self._devices, self._latest, strict=False)]
+        if any(doubted):
+            self.channels = [device.channel for device in self._devices]
+        return self.channels
 
     def shares(self, pids: Collection[int]) -> Sequence[float]:
         """By `SHARE_RULE`."""
@@ -173,6 +186,9 @@ class _Device:
             unseen = "" if shared else ", as this container does not see their processes (--pid=host would show them)"
             how += f"; of all who use it, who are not told apart{unseen}"
         self.channel = replace(channel, how=how, share="process" if self._use else "undivided")
+        counts_itself = channel.method == "measured" and not _joins_a_cpu(nvml, gpu.handle)
+        self._check = CrossCheck(SENSOR_GAIN[1] - 1) if counts_itself else None
+        self._now_ns = now_ns
 
     def read_j(self) -> float:
         """Joules so far; NaN, and the reason in `error`, where it does not answer."""
@@ -185,6 +201,20 @@ class _Device:
             return nan
         self.error = None
         return joules
+
+    def cross_check(self, joules: float) -> bool:
+        """Holds the counter against the power, until that has told something; whether it is a finding."""
+        now_ns = self._now_ns()
+        if self._check is None or self._handle is None or isnan(joules) or not self._check.due(now_ns):
+            return False
+        usage_mw = answer(self._nvml, "nvmlDeviceGetPowerUsage", self._handle)
+        finding = None if usage_mw is None else self._check.take(now_ns, joules, usage_mw / 1e3)
+        if usage_mw is None or self._check.done:
+            self._check = None
+        if finding is None or not finding.far:
+            return False
+        self.channel = _doubted(self.channel, finding)
+        return True
 
     def share(self, pids: Collection[int]) -> float:
         """What part of the GPU these processes used since the last call."""
@@ -285,6 +315,21 @@ def _counted(nvml: Any, gpu: Gpu) -> Channel:
         gain_high=SENSOR_GAIN[1],
         max_w=_max_w(limit_mw),
         quantum_j=COUNTER_STEP_J,
+    )
+
+
+def _doubted(channel: Channel, finding: Finding) -> Channel:
+    """The channel of a counter that disagrees with the power readings: either of them may be right."""
+    ratio = max(finding.ratio, LEAST_RATIO)
+    said = (
+        f"it says {finding.ratio:.0%} of what the power readings say ({finding.counted_j:.4g} J and "
+        f"{finding.summed_j:.4g} J in {finding.seconds:.2g} s): its figures may be too {'low' if ratio < 1 else 'high'}"
+    )
+    return replace(
+        channel,
+        how=f"{channel.how}; {said}",
+        gain_low=channel.gain_low / max(1.0, ratio),
+        gain_high=channel.gain_high / min(1.0, ratio),
     )
 
 

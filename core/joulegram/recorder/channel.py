@@ -52,7 +52,7 @@ class ChannelLog:
     """
 
     def __init__(self, channel: Channel, start_ns: int, late_ns: int) -> None:
-        self.channel = channel
+        self.channel = self._told = channel
         self.cursor = Cursor()
         self.node = GrowingCurve()
         self.run = GrowingCurve()
@@ -116,6 +116,14 @@ class ChannelLog:
     def fail(self, why: str) -> None:
         """From the last good sample on there is none, until one comes."""
         self._failed = why
+
+    def found_out(self, channel: Channel) -> bool:
+        """Takes what its meter says of it now; whether that is new."""
+        if channel is self._told:
+            return False
+        self._told = channel
+        self.channel = replace(channel, share="undivided") if self.channel.share == "undivided" else channel
+        return True
 
     def count_whole(self) -> None:
         """From now on all of the device is counted: what its other users use of it cannot be told apart any more."""

@@ -29,7 +29,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Unopened:
-    """Why a meter is not open: not there, there but refused, or broken; in words, with the remedy where there is one."""
+    """Why a meter is not open, in words, with the remedy where there is one."""
 
     state: Literal["unneeded", "absent", "denied", "broken"]
     why: str

@@ -24,6 +24,7 @@ from joulegram.host.cohort import Cohort
 from joulegram.notices import warn
 from joulegram.recorder.bell import Bell
 from joulegram.recorder.knots import new_knots
+from joulegram.recorder.learning import keep_learned
 from joulegram.recorder.opening import Opened
 from joulegram.recorder.sampler import Sampler, Superseded
 from joulegram.records import Anchor, Channel, End, Header, Heartbeat, Record, SpanRecord, Status, StepCount
@@ -330,6 +331,8 @@ class Recorder:
             if closing:
                 with suppress(OSError):
                     self._sink.close()
+                with suppress(Exception):  # a home that cannot be written: the run is none the worse for it
+                    keep_learned(self._sampler.cpu_power, self.header.host)
                 self._kept.set()
                 return
 

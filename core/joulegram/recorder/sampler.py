@@ -22,6 +22,7 @@ from joulegram.meters import Meter
 from joulegram.notices import warn
 from joulegram.recorder.channel import ALL, ChannelLog
 from joulegram.recorder.device_marks import PATIENCE_NS, DeviceMarks, Stamp, on_host_ns
+from joulegram.recorder.learning import COUNTERS, CpuPower
 from joulegram.recorder.opening import Opened, find_others, open_meter, overlap
 from joulegram.recorder.phases import PhaseLog
 from joulegram.recorder.sharing import ShareLog, Since
@@ -102,6 +103,7 @@ class Sampler:
         self.on_device: DeviceMarks | None = None
         self.tallies = TallyLog(start_ns)
         self.shares: ShareLog | None = None
+        self.cpu_power = CpuPower()
         self.ready = False
         """Whether every meter has been opened, or found wanting."""
         self._settings, self._clock, self._cohort, self._start_ns = settings, clock, cohort, start_ns
@@ -152,9 +154,12 @@ class Sampler:
         now_ns = self._clock.monotonic_ns()
         for meter_log in due:
             meter_log.due_ns = now_ns + meter_log.period_ns
-        if final or self.shares.due_ns <= now_ns or (everything and self.shares.affordable_ns <= now_ns):
+        looking = final or self.shares.due_ns <= now_ns or (everything and self.shares.affordable_ns <= now_ns)
+        if looking:
             self._share(self.shares, now_ns)
         self._settle(now_ns if final else now_ns - HOLD_NS, 0 if final else PATIENCE_NS)
+        if looking and self.shares.busy_s.tip is not None:
+            self.cpu_power.look(*self.shares.busy_s.tip, self._packages())
         self.tallies.settle(now_ns, now_ns if final else now_ns - HOLD_NS)
 
     def next_due_ns(self) -> int:
@@ -299,6 +304,7 @@ class Sampler:
             ticket = self._begin(meter_log, f"meter {meter_log.name}")
             try:
                 meter_log.read_now(self._clock)
+                self._hear(meter_log)
             except (Exception, SystemExit) as error:
                 meter_log.alive = False
                 for channel in meter_log.channels:
@@ -308,6 +314,12 @@ class Sampler:
         finally:
             meter_log.lock.release()
 
+    def _hear(self, meter_log: MeterLog) -> None:
+        """Takes in what a meter has found out of its channels."""
+        for channel, described in zip(meter_log.channels, meter_log.meter.described(), strict=True):
+            if channel.found_out(described):
+                self.note("meter", f"{described.id}: {described.how}")
+
     def _share(self, shares: ShareLog, now_ns: int) -> None:
         """Gives every channel this recorder's part of it since the look before."""
         share = shares.look(now_ns)
@@ -316,6 +328,11 @@ class Sampler:
             for channel, part in zip(meter_log.channels, by_process, strict=True):
                 by_rule = {"cpu": share, "process": Share(part, part)}
                 channel.share(by_rule.get(channel.channel.share, ALL))
+
+    def _packages(self) -> list[ChannelLog]:
+        """The channels of this node's CPU counters."""
+        counted = (channel for meter_log in self.meters if meter_log.name in COUNTERS for channel in meter_log.channels)
+        return [channel for channel in counted if channel.channel.kind == "cpu"]
 
     def _parts(self, meter_log: MeterLog, pids: frozenset[int]) -> Sequence[float]:
         """What a meter says of these processes' part of its channels; all of it where it cannot say."""

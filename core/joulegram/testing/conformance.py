@@ -98,7 +98,7 @@ def check_opening(meter_class: type[Meter], settings: Settings | None = None) ->
 
 
 def _meter(meter: Meter, seconds: float, now_s: Callable[[], float], sleep: Callable[[float], None]) -> Iterator[str]:
-    missing = [name for name in ("channels", "period_s", "instant", "fallback", "read", "shares", "close")
+    missing = [name for name in ("channels", "period_s", "instant", "fallback", "read", "described", "shares", "close")
                if not hasattr(meter, name)]  # fmt: skip
     if missing:
         yield f"a meter has {', '.join(missing)}"

@@ -38,7 +38,7 @@ typedef struct { int count; Fault list[MOST_FAULTS]; } Faults;
 
 typedef struct {
     char uuid[96], name[96];
-    double idle_w, counted_j;
+    double idle_w, counted_j, counts;
     int64_t arch, major, minor, cores, clock_mhz, limit_mw, c2c, mig, starts, repeats;
     int64_t energy_period, energy_phase, power_period, power_phase;
     int64_t usage_window, instant_window, average_window, utilisation_period;
@@ -148,8 +148,8 @@ static unsigned long long energy_mj(const Gpu *gpu)
     Time t = floor_to(now(), gpu->energy_period, gpu->energy_phase);
     bool anew = reload_at && now() >= reload_at;
     Time since = anew ? reload_at : 0;
-    double joules = (anew ? 0 : gpu->counted_j) + joules_at(gpu, t > since ? t : since) - joules_at(gpu, since);
-    return (unsigned long long)(joules * 1e3);
+    double used_j = joules_at(gpu, t > since ? t : since) - joules_at(gpu, since);
+    return (unsigned long long)(((anew ? 0 : gpu->counted_j) + gpu->counts * used_j) * 1e3);
 }
 
 /* -- what every call goes through ------------------------------------------------------------------------------ */
@@ -295,6 +295,8 @@ static void configure_gpu(Gpu *gpu, const char *key, const char *value)
         gpu->idle_w = atof(value);
     else if (!strcmp(key, "counted_j"))
         gpu->counted_j = atof(value);
+    else if (!strcmp(key, "counts"))
+        gpu->counts = atof(value);
     else
         for (size_t i = 0; i < sizeof NUMBERS / sizeof *NUMBERS; i++)
             if (!strcmp(key, NUMBERS[i].key))

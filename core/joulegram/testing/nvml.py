@@ -82,6 +82,7 @@ class Gpu:
         starts_s: when the pieces begin (s of the clock).
         idle_w: power before that.
         counted_j: what the energy counter holds at time zero; not nothing, as the driver has been up for a while.
+        counts: what part of the energy its counter counts.
         energy_period_s: how often the energy counter refreshes; 0 for continuously.
         energy_phase_s: when, within that period.
         power_period_s: how often the power readings refresh; 0 for continuously.
@@ -102,6 +103,7 @@ class Gpu:
     starts_s: float = 0.0
     idle_w: float = 50.0
     counted_j: float = 1000.0
+    counts: float = 1.0
     energy_period_s: float = 0.0
     energy_phase_s: float = 0.0
     power_period_s: float = 0.0
@@ -323,6 +325,7 @@ def _lines(gpu: Gpu) -> Iterator[str]:
     yield f"name {gpu.name}"
     yield f"idle_w {gpu.idle_w!r}"
     yield f"counted_j {gpu.counted_j!r}"
+    yield f"counts {gpu.counts!r}"
     yield from (f"{key} {_ns(getattr(gpu, f'{key}_s'))}" for key in _TIMES)
     yield from (f"{key} {int(getattr(gpu, key))}" for key in ("repeats", "cores", "clock_mhz", "c2c", "mig"))
     yield f"arch {gpu.architecture}"
