@@ -245,7 +245,8 @@ def test_a_meter_that_describes_itself_wrongly_is_told(change: dict[str, Any], s
 
 
 def test_something_else_than_a_meter_is_told_what_it_lacks() -> None:
-    with pytest.raises(NonConforming, match="a meter has channels, period_s, instant, fallback, read, described, shares, close"):
+    lacking = "a meter has channels, period_s, instant, fallback, read, described, shares, close"
+    with pytest.raises(NonConforming, match=lacking):
         check_meter(object())  # type: ignore[arg-type]
 
 
