@@ -100,6 +100,7 @@ class DispatchTally(TorchDispatchMode, Tally):  # type: ignore[no-untyped-call]
             unknown=dict(self._unknown),
             dtype=None if dtype is None else str(dtype).removeprefix("torch."),
             device=None if device is None else product_name(device),
+            devices=max(1, len({other for _, other in self._on if device is not None and other.type == device.type})),
             overhead_s=self._overhead_s,
         )
 

@@ -177,7 +177,7 @@ def cases() -> list[Case]:
 
 
 def in_place(case: Case) -> float:
-    with TorchCounter().counting() as tally:
+    with TorchCounter().counting(case.step) as tally:
         case.run()
     return tally.flops / (case.forward + case.backward)
 
@@ -193,7 +193,7 @@ def of_torch(case: Case) -> float:
 
 
 def of_profiler(case: Case) -> float:
-    with ProfilerCounter().counting() as tally:
+    with ProfilerCounter().counting(case.step) as tally:
         case.run()
     return tally.flops / (case.forward + case.backward)
 
@@ -257,7 +257,7 @@ def costs(case: Case) -> Iterator[Figure]:
     plain_s = times_s.pop("a step")
     said_s = []
     for _ in range(REPEATS):
-        with TorchCounter().counting() as tally:
+        with TorchCounter().counting(case.step) as tally:
             case.run()
         said_s.append(1e3 * tally.count().overhead_s)
     yield Figure(f"{case.name}: a step", plain_s, "s")
