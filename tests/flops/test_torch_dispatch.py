@@ -348,14 +348,14 @@ class Mixed(nn.Module):
         return self.encoder(self.lstm(x)[0])
 
 
-def trained(watch: Callable[[], Any]) -> list[Tensor]:
+def trained(watch: Callable[[Any], Any]) -> list[Tensor]:
     torch.manual_seed(3)
     net = Mixed()
     optimizer = torch.optim.Adam(net.parameters())
     losses = []
     for _ in range(3):
         x = torch.randn(5, 4, 7)
-        with watch():
+        with watch(net):
             optimizer.zero_grad()
             loss = net(x, 0.5, names=["a"]).square().mean()
             loss.backward()

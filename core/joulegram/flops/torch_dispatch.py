@@ -91,7 +91,7 @@ class DispatchTally(TorchDispatchMode, Tally):  # type: ignore[no-untyped-call]
         return self._flops
 
     def count(self) -> Count:
-        """All that was counted."""
+        """All that was counted; its time is that of this handler, without the way into Python and back."""
         (dtype, device), _ = max(self._on.items(), key=lambda part: part[1], default=((None, None), 0))
         return Count(
             flops=self._flops,
@@ -100,6 +100,7 @@ class DispatchTally(TorchDispatchMode, Tally):  # type: ignore[no-untyped-call]
             unknown=dict(self._unknown),
             dtype=None if dtype is None else str(dtype).removeprefix("torch."),
             device=None if device is None else product_name(device),
+            devices=max(1, len({other for _, other in self._on if device is not None and other.type == device.type})),
             overhead_s=self._overhead_s,
         )
 
@@ -165,7 +166,10 @@ class TorchCounter(FlopCounter):
     def obstacle(self, step: Callable[..., Any]) -> str | None:
         """Names what is compiled: counted in place, what its kernels hide would be missed."""
         compiled = Parts(step).compiled
-        return f"compiled: {', '.join(compiled)}" if compiled else None
+        if not compiled:
+            return None
+        first, *others = compiled
+        return f"compiled: {first}" + (f" and {len(others)} more" if others else "")
 
     @contextmanager
     def counting(self, step: Callable[..., Any]) -> Iterator[Tally]:

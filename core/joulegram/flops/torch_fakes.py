@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from functools import partial
 from types import CellType, FunctionType, MethodType
@@ -56,7 +56,8 @@ def run_on_fakes(
         Uncountable: it cannot run in this way.
     """
     mode = FakeTensorMode()
-    with _generators_kept(), warnings.catch_warnings(), _uncompiled():
+    # What is compiled and was not found runs as it was written.
+    with _generators_kept(), warnings.catch_warnings(), torch.compiler.set_stance("force_eager"):
         warnings.simplefilter("ignore")  # said of a copy, they would be said twice
         try:
             stand_ins = _StandIns(mode)
@@ -184,15 +185,6 @@ def _generators_kept() -> Iterator[None]:
             random.setstate(python_state)
             if numpy is not None:
                 numpy.random.set_state(numpy_state)
-
-
-@contextmanager
-def _uncompiled() -> Iterator[None]:
-    """What is compiled and could not be found beforehand runs as it was written."""
-    with ExitStack() as stack:
-        if "torch._dynamo" in sys.modules:
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
-        yield
 
 
 def _in_words(error: Exception) -> str:
