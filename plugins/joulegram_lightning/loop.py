@@ -106,11 +106,11 @@ class Loop:
         if span is not None:
             self._fence.when_reached(span.close)
 
-    def begin_loop(self, stage: str, step: Callable[..., Any]) -> None:
-        """A loop over batches begins, again or for the first time: its steps are counted."""
+    def begin_loop(self, stage: str, step: Callable[..., Any], within: Callable[[], Any]) -> None:
+        """A loop over batches begins, again or for the first time: its steps, in this context, are counted."""
         if self.run is not None:
             if stage not in self._steps:
-                self._steps[stage] = self.run.steps(stage, step)
+                self._steps[stage] = self.run.steps(stage, step, within)
             self._steps[stage].restart()
 
     def begin_step(self, stage: str, *inputs: Any) -> None:

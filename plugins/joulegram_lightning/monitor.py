@@ -269,7 +269,7 @@ class Monitor:
 
     def _open_epoch(self, trainer: Any, pl_module: Any) -> None:
         self._loop.open_epoch(trainer.current_epoch)
-        self._loop.begin_loop("fit", pl_module.training_step)
+        self._loop.begin_loop("fit", pl_module.training_step, trainer.precision_plugin.train_step_context)
 
     @harmless
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
@@ -329,7 +329,7 @@ class Monitor:
         elif not trainer.sanity_checking:
             self._loop.open("validation", next(self._validations))
             self._loop.enter("validation")
-        self._loop.begin_loop("validate", pl_module.validation_step)
+        self._loop.begin_loop("validate", pl_module.validation_step, trainer.precision_plugin.val_step_context)
 
     @harmless
     def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
@@ -347,7 +347,8 @@ class Monitor:
     @harmless
     def _on_evaluation_start(self, trainer: Any, pl_module: Any) -> None:
         self._loop.enter("data")
-        self._loop.begin_loop(self._kind, getattr(pl_module, f"{self._kind}_step"))
+        step, precision = getattr(pl_module, f"{self._kind}_step"), trainer.precision_plugin
+        self._loop.begin_loop(self._kind, step, getattr(precision, f"{self._kind}_step_context"))
 
     @harmless
     def _on_evaluation_batch_start(

@@ -163,3 +163,24 @@ def test_flops_can_be_monitored(trainer: Make, monitor: Make) -> None:
     quiet = trainer(EarlyStopping("flops", patience=1), monitor(), max_epochs=9)
     quiet.fit(Net(), samples(16))
     assert quiet.current_epoch == 2  # as many in every epoch: no improvement
+
+
+@pytest.mark.parametrize("model", [Net, compiled])
+def test_the_type_that_is_computed_in_is_that_of_mixed_precision(
+    trainer: Make, monitor: Make, recorded: Make, model: Callable[[], Any]
+) -> None:
+    torch._dynamo.reset()
+    watch = monitor()
+    trainer(watch, precision="bf16-mixed").fit(model(), samples(8))
+    (counts,) = recorded(watch).pricer.trace.counts
+    assert [count.dtype for count in counts] == ["bfloat16"]
+
+
+def test_layers_are_told_on_request(trainer: Make, monitor: Make, recorded: Make) -> None:
+    watch = monitor(flops="torch_layers")
+    trainer(watch).fit(Net(), samples(16))
+    (step,) = recorded(watch).document()["steps"]
+    flops = {layer["path"]: layer["flops"] for layer in step["layers"]}
+    assert flops["Net"] == 8 * (FORWARD + BACKWARD)
+    assert flops["Net.head"] == 8 * 3 * 2 * HIDDEN
+    assert flops["Net.net.0"] + flops["Net.head"] == flops["Net"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -37,10 +37,19 @@ class StepCounter:
         stage: what the steps belong to.
         step: what each of them calls; it tells which modules take part.
         way: name of the counter; ``auto`` for that of the step's framework.
+        within: makes the context that the step runs in (autocast), for one that is counted without being run.
     """
 
-    def __init__(self, recorder: Recorder, stage: str, step: Callable[..., Any], way: str) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        stage: str,
+        step: Callable[..., Any],
+        way: str,
+        within: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
         self._recorder, self._stage, self._step, self._way = recorder, stage, step, way
+        self._within = within
         self._counter: FlopCounter | None = None
         self._context: Hashable = None
         self._obstacle: str | None = None
@@ -120,7 +129,8 @@ class StepCounter:
             return None
         started_s = time.monotonic()
         try:
-            count = self._counter.count(self._step, *inputs, **named)
+            with self._within():
+                count = self._counter.count(self._step, *inputs, **named)
         except Uncountable as reason:
             return self._keep(key, self._give_up(f"{reason} ({self._obstacle})", shapes, time.monotonic() - started_s))
         parts = {self._recorder.current_phase: count.flops - count.backward}

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from contextvars import ContextVar
 from itertools import count
 from pathlib import Path
@@ -205,7 +205,12 @@ class Run:
         if recorder is not None:
             recorder.follow_device(device)
 
-    def steps(self, stage: str, step: Callable[..., Any]) -> StepCounter:
+    def steps(
+        self,
+        stage: str,
+        step: Callable[..., Any],
+        within: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> StepCounter:
         """Counts the FLOPs of a loop's steps: those of each kind once, which is added for every one of them.
 
         Example::
@@ -220,11 +225,14 @@ class Run:
         Args:
             stage: what the steps belong to.
             step: what each of them calls; it tells which modules take part.
+            within: makes the context that it is called in (autocast), where `begin` is not called in that.
         """
         from joulegram.session.counting import NoStepCounter, StepCounter
 
         recorder, way = self._live(), self._settings.flops
-        return NoStepCounter() if recorder is None or way == "off" else StepCounter(recorder, stage, step, way)
+        if recorder is None or way == "off":
+            return NoStepCounter()
+        return StepCounter(recorder, stage, step, way, within)
 
     def count(self, step: Callable[..., T], *args: Any, **named: Any) -> T:
         """Calls a step and adds its FLOPs to the run; what it returns or raises is untouched.
