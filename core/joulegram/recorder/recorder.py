@@ -214,7 +214,7 @@ class Recorder:
         from joulegram.curves.trace import RecorderTrace, ahead, channel_trace
 
         unread = self._sampler.unread()
-        counted = self._sampler.tallies.ahead(self.clock.monotonic_ns())  # before their curves: none is missed between
+        counted = self._sampler.tallies.ahead(end_ns)  # before their curves: none is missed between
         curves = {}
         for name, grown in self._sampler.curves():
             count = len(grown.values)

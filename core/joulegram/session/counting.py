@@ -25,6 +25,7 @@ Key = tuple[Any, ...]
 FRAMEWORKS = {"torch": "torch", "jax": "jax", "jaxlib": "jax"}
 """Which counter counts the steps of which package."""
 NOT_COUNTED: Amounts = {STEPS_UNCOUNTED: 1.0}
+LOOK_AGAIN_S = 1.0
 MOST_KNOWN = 4096
 """Signatures whose amounts are kept; of those that were scaled from others there may be any number."""
 
@@ -58,10 +59,16 @@ class StepCounter:
         self._told: set[str] = set()
         self._amounts: Amounts | None = None
         self._live: _InPlace | None = None
+        self._looked_s = 0.0
 
     def restart(self) -> None:
         """What decides, besides its inputs, what a step computes may have changed: training or not, frozen layers."""
         self._context = None
+
+    def restart_now_and_then(self) -> None:
+        """The same where nobody knows when a loop begins: to look at all modules takes milliseconds."""
+        if time.monotonic() - self._looked_s > LOOK_AGAIN_S:
+            self.restart()
 
     def begin(self, *inputs: Any, **named: Any) -> None:
         """A step begins: it is looked up, or counted if it is the first of its kind.
@@ -109,6 +116,7 @@ class StepCounter:
                 self._counter = registry.load(registry.FLOPS, way)()
             if self._counter.caution and self._way != "auto":
                 self._recorder.note("flops", f"flops = {way}: {self._counter.caution}")
+        self._looked_s = time.monotonic()
         self._context = (self._counter.context(self._step),)
         self._obstacle = self._counter.obstacle(self._step)
 
@@ -203,6 +211,9 @@ class NoStepCounter(StepCounter):
         """Needs nothing."""
 
     def restart(self) -> None:
+        """Does nothing."""
+
+    def restart_now_and_then(self) -> None:
         """Does nothing."""
 
     def begin(self, *inputs: Any, **named: Any) -> None:

@@ -246,12 +246,8 @@ class Run:
             *args: what it is called with.
             **named: the same, by name.
         """
-        steps = self._counters.get(step)
-        if steps is None:
-            if len(self._counters) >= MOST_COUNTERS:  # functions that are made anew for each call
-                self._counters.clear()
-            steps = self._counters[step] = self.steps(getattr(step, "__name__", type(step).__name__), step)
-        steps.restart()
+        steps = self._counter_of(step)
+        steps.restart_now_and_then()
         steps.begin(*args, **named)
         try:
             result = step(*args, **named)
@@ -260,6 +256,17 @@ class Run:
             raise
         steps.end()
         return result
+
+    def _counter_of(self, step: Callable[..., Any]) -> StepCounter:
+        name = getattr(step, "__name__", type(step).__name__)
+        try:
+            if step not in self._counters:
+                if len(self._counters) >= MOST_COUNTERS:  # functions that are made anew for each call
+                    self._counters.clear()
+                self._counters[step] = self.steps(name, step)
+            return self._counters[step]
+        except TypeError:  # what has no hash
+            return self.steps(name, step)
 
     def add_flops(self, flops: float, phase: str | None = None) -> None:
         """Adds floating-point operations that the caller knows of; a multiply-add is two.

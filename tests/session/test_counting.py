@@ -1,0 +1,140 @@
+"""Steps of any loop: each kind counted once and added for every step; whatever goes wrong, the step is the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import pytest
+import torch
+
+import joulegram
+from joulegram.flops.steps import MOST_BUCKETS, MOST_EXACT
+from joulegram.records import StepCount
+from joulegram.session.live import Run
+
+NET = torch.nn.Linear(8, 4)
+PER_ROW = 2 * 8 * 4
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    with joulegram.track("steps") as made:
+        yield made
+
+
+def kinds(run: Run) -> list[StepCount]:
+    return list(run.trace().counts)
+
+
+def test_a_step_is_called_and_added_and_each_kind_counted_once(run: Run) -> None:
+    for rows in (3, 5, 3, 3):
+        out = run.count(NET, torch.ones(rows, 8))
+        assert out.shape == (rows, 4)
+    assert run.footprint().flops.value == (3 + 5 + 3 + 3) * PER_ROW
+    assert [kind.inputs for kind in kinds(run)] == ["3×8 float32", "5×8 float32"]
+
+
+def test_flops_that_the_caller_knows_are_added_to_the_phase_that_they_are_of(run: Run) -> None:
+    run.phase("forward")
+    run.add_flops(1e9)
+    run.add_flops(5e8, phase="backward")
+    run.phase("data")
+    assert run.footprint().flops.value == 1.5e9
+    assert run.trace().tallies["flops forward"].total == 1e9
+    assert run.trace().tallies["flops backward"].total == 5e8
+
+
+@pytest.mark.parametrize("flops", [-1, float("nan"), float("inf")])
+def test_no_number_of_operations_is_less_than_none(run: Run, flops: float) -> None:
+    with pytest.raises(ValueError, match="not negative"):
+        run.add_flops(flops)
+
+
+def test_a_step_of_jax_is_counted_from_its_program(run: Run) -> None:
+    step = jax.jit(lambda x, w: jnp.tanh(x @ w))
+    for _ in range(3):
+        run.count(step, jnp.ones((2, 8)), w=jnp.ones((8, 4)))
+    assert run.footprint().flops.value == 3 * 2 * PER_ROW
+    assert "jaxpr" in run.footprint().flops.how
+
+
+def test_what_is_of_no_framework_is_missing_with_the_reason(run: Run) -> None:
+    assert run.count(lambda x: x + 1, 1) == 2
+    assert run.count(lambda x: x + 1, 2) == 3
+    flops = run.footprint().flops
+    assert flops.method == "missing"
+    assert "neither" in flops.how
+
+
+def test_a_step_that_fails_adds_nothing_and_its_exception_is_the_users(run: Run) -> None:
+    with pytest.raises(RuntimeError, match="shapes"):
+        run.count(NET, torch.ones(3, 9))
+    with pytest.raises(ZeroDivisionError):
+        run.count(lambda x: NET(x) / (1 // 0), torch.ones(3, 8))
+    run.count(NET, torch.ones(2, 8))
+    assert run.footprint().flops.value == 2 * PER_ROW
+
+
+def test_a_step_that_is_left_in_its_midst_does_not_count_into_the_next(run: Run) -> None:
+    steps = run.steps("fit", NET.forward)
+    steps.begin(torch.ones(2, 8))
+    NET(torch.ones(2, 8))  # never ended
+    steps.begin(torch.ones(3, 8))
+    NET(torch.ones(3, 8))
+    steps.end()
+    assert run.footprint().flops.value == 3 * PER_ROW
+
+
+def test_lengths_without_end_are_counted_up_to_a_cap_and_the_truth_is_within_the_bounds(run: Run) -> None:
+    attention = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+    steps = run.steps("fit", attention.forward)
+    truth = 0.0
+    lengths = [7 * number % 1009 + 1 for number in range(400)]
+    with torch.no_grad():
+        for length in lengths:
+            x = torch.ones(1, length, 8)
+            steps.begin(x, x, x)
+            if length in lengths[:MOST_EXACT] or steps._live is not None:
+                attention(x, x, x)
+            steps.end()
+            truth += 4 * 2 * length * 8 * 8 + 2 * 2 * length * length * 8
+    flops = run.footprint().flops
+    assert len(kinds(run)) <= MOST_EXACT + MOST_BUCKETS
+    assert flops.low is not None
+    assert flops.high is not None
+    assert flops.low <= truth <= flops.high
+    assert flops.value == pytest.approx(truth, rel=0.1)
+    assert flops.low < flops.high
+
+
+def test_a_callable_that_has_no_hash_is_counted_too(run: Run) -> None:
+    class Odd:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __call__(self, x: torch.Tensor) -> torch.Tensor:
+            return NET(x)
+
+    run.count(Odd(), torch.ones(3, 8))
+    assert run.footprint().flops.value == 3 * PER_ROW
+
+
+def test_an_inert_run_calls_the_step_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOULEGRAM_DISABLED", "1")
+    with joulegram.track("inert") as run:
+        assert run.count(NET, torch.ones(3, 8)).shape == (3, 4)
+        run.add_flops(5)
+    assert run.footprint().flops.method == "missing"
+
+
+def test_the_opt_in_that_may_change_results_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    with joulegram.track("eager", flops="eager") as run:
+        run.count(NET, torch.ones(3, 8))
+        run.count(NET, torch.ones(3, 8))
+    assert sum("may differ in their last digits" in record.message for record in caplog.records) == 1
+
+
+def test_a_misspelt_way_of_counting_is_one_clear_line() -> None:
+    with pytest.raises(joulegram.ConfigError, match=r"flops = 'touch'.*torch"):
+        joulegram.start("x", flops="touch")
