@@ -13,6 +13,7 @@ from typing import Any
 from joulegram.curves.curve import Curve
 from joulegram.curves.trace import Trace
 from joulegram.flops.peaks import Peak
+from joulegram.flops.steps import MOST_EXACT
 from joulegram.quantities import Quantity, weakest
 from joulegram.records import FLOPS_IN, FLOPS_LESS, FLOPS_MORE, STEPS_OPAQUE, STEPS_UNCOUNTED, StepCount
 
@@ -41,12 +42,16 @@ def flops(trace: Trace, start_ns: int, end_ns: int, phase: str | None = None) ->
     if _tally(trace, STEPS_OPAQUE, start_ns, end_ns) > 0.5:
         missing.append("operations without a formula: " + ", ".join(_opaque(counted)))
     part = value / total if (total := _all(trace, start_ns, end_ns)) > 0 else 0.0
+    less, more = (part * _tally(trace, name, start_ns, end_ns) for name in (FLOPS_LESS, FLOPS_MORE))
+    how = [count.how for count in counted if count.flops is not None]
+    if less + more > 0:
+        how.append(f"after {MOST_EXACT} sizes of inputs, others are scaled from steps of sizes that agree to an eighth")
     return Quantity(
         value,
-        max(0.0, value - part * _tally(trace, FLOPS_LESS, start_ns, end_ns)),
-        None if missing else value + part * _tally(trace, FLOPS_MORE, start_ns, end_ns),
+        max(0.0, value - less),
+        None if missing else value + more,
         "modelled",
-        "; ".join(dict.fromkeys(count.how for count in counted if count.flops is not None)) or "as given",
+        "; ".join(dict.fromkeys(how)) or "as given",
         tuple(missing),
     )
 

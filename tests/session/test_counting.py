@@ -107,6 +107,7 @@ def test_lengths_without_end_are_counted_up_to_a_cap_and_the_truth_is_within_the
     assert flops.low <= truth <= flops.high
     assert flops.value == pytest.approx(truth, rel=0.1)
     assert flops.low < flops.high
+    assert "scaled" in flops.how
 
 
 def test_a_callable_that_has_no_hash_is_counted_too(run: Run) -> None:

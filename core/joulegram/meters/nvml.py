@@ -99,7 +99,7 @@ class NvmlMeter(Meter):
             raise
         self.channels: Sequence[Channel] = [device.channel for device in self._devices]
         # A counter that refreshes now and then tells nothing more at an edge.
-        self.instant = all(channel.lag_s <= 2 * CURRENT_S for channel in self.channels)
+        self.instant = not any(channel.lag_s for channel in self.channels)
 
     @classmethod
     def open(cls, settings: Settings) -> NvmlMeter:
@@ -290,8 +290,10 @@ def _metered(
     """How a GPU's joules are read, and what is known of them."""
     if _has_counter(nvml, gpu.handle):
         counter = _Counter(nvml)
-        refresh_s = counter.refreshes_within(gpu.handle, now_ns, pause_s) or COUNTER_REFRESH_S
-        return counter, replace(_counted(nvml, gpu), resolution_s=refresh_s, lag_s=refresh_s)
+        channel, refresh_s = _counted(nvml, gpu), counter.refreshes_within(gpu.handle, now_ns, pause_s)
+        if refresh_s is not None:
+            channel = replace(channel, resolution_s=refresh_s, lag_s=0.0, delay_s=refresh_s)
+        return counter, channel
     power_w, averages = _power_reading(nvml, gpu.handle)
     return _Integral(power_w, now_ns), _integrated(nvml, gpu, averages)
 
@@ -314,6 +316,8 @@ def _counted(nvml: Any, gpu: Gpu) -> Channel:
         gain_low=SENSOR_GAIN[0],
         gain_high=SENSOR_GAIN[1],
         max_w=_max_w(limit_mw),
+        resolution_s=COUNTER_REFRESH_S,
+        lag_s=COUNTER_REFRESH_S,
         quantum_j=COUNTER_STEP_J,
     )
 
