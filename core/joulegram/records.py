@@ -106,8 +106,8 @@ class Channel(Record):
         lag_s: how old a reading may be (s): the longest time between two refreshes of the counter. 0 for one that is
             current whenever it is read. Readings of a counter that lags count when they change; what a recorder has
             found out about that takes the place of what the meter said.
-        delay_s: how much later than it was so (s) a reading may come, on top of the lag: of a source asked by network, or of a
-            counter that refreshes all the time.
+        delay_s: how much later than it was so (s) a reading may come, on top of the lag: of a source asked by
+            network, or of a counter that refreshes all the time.
         quantum_j: the counter's step (J): a reading may be short of the truth by as much. 0 for one that is too small
             to matter, or not known.
     """
