@@ -32,8 +32,8 @@ class Meter(ABC):
     Attributes:
         channels: what it counts, in the order of `read`.
         period_s: how often to read it (s).
-        instant: a read is a kept descriptor's, 50 µs at most, and may run in the caller's thread at run and epoch
-            edges.
+        instant: a read takes some microseconds, 200 at most with cold caches, and may run in the caller's thread at run
+            and epoch edges.
         fallback: 0 for one that is used wherever it is found. Any other is opened later, and used only where no meter
             of a lower number counts a kind of channel that it counts: 1 for a second way to a counter, 2 for a model.
     """

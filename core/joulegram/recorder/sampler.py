@@ -32,7 +32,7 @@ from joulegram.units import NS_PER_S
 
 HOLD_NS = 10_000_000
 """Samples younger than this wait for the next tick, so that a mark stamped just before them is in by then."""
-INSTANT_NS = 50_000
+INSTANT_NS = 200_000
 """A read in the caller's thread that takes longer is the last one there."""
 TOGETHER_NS = 10_000_000
 """What is due within this time is read now: waking up costs more than reading, so meters come to be read together."""
