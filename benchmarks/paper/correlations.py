@@ -53,7 +53,7 @@ class Known:
 
     def agrees(self, value: float) -> bool:
         """Whether a value is this one, but for rounding."""
-        return abs(value - float(self.text)) <= 0.5 / 10**self.decimals + 1e-12
+        return abs(value - float(self.text)) <= 0.5 * 10.0**-self.decimals + 1e-12
 
 
 @dataclass(frozen=True, slots=True)
