@@ -5,9 +5,9 @@
     python -m benchmarks.paper --networks 200         counts fewer networks (all take minutes)
 
 The paper's points are a surrogate's answers for 423,000 models; these are raw runs, some of which that surrogate was
-fitted to. The paper prints no coefficients: what is known here was worked out from the same files by other code. Counts
-the FLOPs of every network with joulegram, and prints how well each measure of a training ranks another: as reported,
-then with CPU energy split among the runs that shared a node. Exits with 1 where a figure is not as known.
+fitted to. What is known here is not the paper's: it was worked out from the same files by other code. Counts the FLOPs
+of every network with joulegram, and prints how well each measure of a training ranks another: as reported, then with
+CPU energy split among the runs that shared a node. Exits with 1 where a figure is not as known.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def forward(graph: Graph) -> Check:
     params = _params(model)
     for convolution in (module for module in model.modules() if isinstance(module, Convolution)):
         convolution.norm = nn.Identity()
-    with torch.no_grad(), TorchCounter().counting() as tally:
+    with torch.no_grad(), TorchCounter().counting(model) as tally:
         model(torch.empty(1, *IMAGE, device="meta"))
     return Check(params, graph.params, tally.flops, FLOP_PER_MAC * graph.macs)
 
@@ -58,7 +58,7 @@ def training(graph: Graph) -> Check:
     much work as forward. The first convolution's input is the image, which needs none.
     """
     model = _on_meta(graph)
-    with TorchCounter().counting() as tally:
+    with TorchCounter().counting(model) as tally:
         model(torch.empty(BATCH, *IMAGE, device="meta")).sum().backward()
     return Check(_params(model), graph.params, tally.flops, FLOP_PER_MAC * BATCH * (3 * graph.macs - STEM_MACS))
 
