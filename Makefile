@@ -9,7 +9,7 @@ READY := .venv/.installed
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench accuracy clean
+.PHONY: help demo test lint bench accuracy paper clean
 
 help:  ## show this list
 	@echo "make TARGET, one of:"
@@ -32,6 +32,9 @@ bench: $(READY)  ## measure speed and size
 
 accuracy: $(READY)  ## compare with other programs on emulated hardware (20 minutes; as root)
 	@$(BIN)/python benchmarks/accuracy.py $(ARGS)
+
+paper: $(READY)  ## draw the paper's figure 1 from measured runs, and count their networks' FLOPs
+	@$(BIN)/python -m benchmarks.paper $(ARGS)
 
 clean:  ## remove the environment, caches and builds
 	@rm -rf .venv build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

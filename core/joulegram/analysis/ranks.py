@@ -79,7 +79,7 @@ def agreement(
         y: n values of the other measure.
         noise_x: differences up to this share of the smaller value are ties.
         noise_y: the same of the other measure.
-        resamples: for the intervals; drawn alike every time.
+        resamples: for the intervals, drawn alike every time; 0 for no intervals.
 
     Raises:
         MissingExtra: SciPy is not installed.
@@ -90,7 +90,7 @@ def agreement(
     n = len(x)
     product = order(x, noise_x) * order(y, noise_y)
     defined = n >= FEWEST and bool(np.ptp(x) > 0) and bool(np.ptp(y) > 0)
-    intervals = _intervals(x, y, resamples) if defined and n >= FEWEST_TO_RESAMPLE else {}
+    intervals = _intervals(x, y, resamples) if resamples and defined and n >= FEWEST_TO_RESAMPLE else {}
 
     def coefficient(name: str, correlate: Any) -> Coefficient:
         return Coefficient(float(correlate(x, y).statistic) if defined else None, *intervals.get(name, (None, None)))
