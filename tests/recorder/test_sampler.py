@@ -260,7 +260,7 @@ def test_an_edge_is_read_to_the_moment_by_meters_that_take_microseconds(clock: O
 def test_one_slow_read_is_the_last_in_the_callers_thread(clock: OwnedClock) -> None:
     counter = InstantCounter(clock)
     sampler = sampler_of(clock, counter)
-    counter.before_read = lambda: clock.advance(60e-6)
+    counter.before_read = lambda: clock.advance(250e-6)
     sampler.read_instantly()
     counter.before_read = lambda: None
     sampler.read_instantly()
