@@ -257,17 +257,28 @@ def test_an_edge_is_read_to_the_moment_by_meters_that_take_microseconds(clock: O
     assert sampler.channels()[0].run.tip == (clock.monotonic_ns(), pytest.approx(1.3))
 
 
-def test_one_slow_read_is_the_last_in_the_callers_thread(clock: OwnedClock) -> None:
+@pytest.mark.parametrize(("slow_s", "reads"), [(250e-6, 3), (0.05, 1)])
+def test_slow_reads_are_the_last_in_the_callers_thread(clock: OwnedClock, slow_s: float, reads: int) -> None:
     counter = InstantCounter(clock)
     sampler = sampler_of(clock, counter)
-    counter.before_read = lambda: clock.advance(250e-6)
-    sampler.read_instantly()
+    counter.before_read = lambda: clock.advance(slow_s)
+    for _ in range(9):
+        sampler.read_instantly()
     counter.before_read = lambda: None
     sampler.read_instantly()
-    assert counter.reads == 2
+    assert counter.reads == 1 + reads
     pass_time(sampler, clock, 1)
     assert counter.reads > 15  # the sampler goes on with it
     assert gaps(sampler) == []
+
+
+def test_a_read_that_was_preempted_now_and_then_is_no_slow_one(clock: OwnedClock) -> None:
+    counter = InstantCounter(clock)
+    sampler = sampler_of(clock, counter)
+    for number in range(9):
+        counter.before_read = lambda number=number: clock.advance(0.005 if number % 2 else 0.0)
+        sampler.read_instantly()
+    assert counter.reads == 10
 
 
 def test_a_failure_at_an_edge_never_reaches_the_caller(clock: OwnedClock) -> None:

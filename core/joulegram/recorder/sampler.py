@@ -33,7 +33,10 @@ from joulegram.units import NS_PER_S
 HOLD_NS = 10_000_000
 """Samples younger than this wait for the next tick, so that a mark stamped just before them is in by then."""
 INSTANT_NS = 200_000
-"""A read in the caller's thread that takes longer is the last one there."""
+"""Reads in the caller's thread that take longer, some in a row, are the last there: one may have been preempted."""
+MOST_SLOW = 3
+BLOCKED_NS = 20_000_000
+"""One that takes this long waited for something: it is the last at once."""
 TOGETHER_NS = 10_000_000
 """What is due within this time is read now: waking up costs more than reading, so meters come to be read together."""
 ANCHOR_PERIOD_NS = NS_PER_S
@@ -56,6 +59,7 @@ class MeterLog:
     instant: bool = False
     alive: bool = True
     stuck: bool = False
+    slow: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
     inbox: deque[tuple[int, list[float]]] = field(default_factory=deque)
 
@@ -124,7 +128,9 @@ class Sampler:
         for meter_log in self.meters:
             if meter_log.instant and meter_log.lock.acquire(blocking=False):
                 try:
-                    meter_log.instant = meter_log.read_now(self._clock) <= INSTANT_NS
+                    took_ns = meter_log.read_now(self._clock)
+                    meter_log.slow = meter_log.slow + 1 if took_ns > INSTANT_NS else 0
+                    meter_log.instant = meter_log.slow < MOST_SLOW and took_ns < BLOCKED_NS
                 except (Exception, SystemExit):  # the sampler's own read meets the same failure, and reports it
                     meter_log.instant = False
                 finally:
