@@ -5,7 +5,7 @@ What its steps add up to is tallied while a run records; the names of the tallie
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -126,8 +126,10 @@ def utilisation(flop_per_s: Quantity, trace: Trace, peak_of: Callable[[str, str]
     sources: dict[str, None] = {}
     for counts in trace.counts:
         most = max(counts, key=lambda count: count.flops or 0)
-        if not most.flops or most.device is None or most.dtype is None:
+        if not most.flops:
             continue
+        if most.device is None or most.dtype is None:
+            return Quantity.absent("not every device that steps ran on is known")
         peak = peak_of(most.device, most.dtype)
         if peak is None:
             return Quantity.absent(
@@ -137,10 +139,3 @@ def utilisation(flop_per_s: Quantity, trace: Trace, peak_of: Callable[[str, str]
         total += peak.flop_per_s * most.devices
         sources[f"{most.device} {peak.flop_per_s:.4g} FLOP/s in {most.dtype} ({peak.source})"] = None
     return ratio(flop_per_s, exactly(total, "no step was counted on a known device"), "of " + "; ".join(sources))
-
-
-def by_phase(trace: Trace, start_ns: int, end_ns: int) -> Mapping[str, Quantity]:
-    """FLOPs of each phase in which any were counted during the span."""
-    names = (name.removeprefix(FLOPS_IN) for name in trace.tallies if name.startswith(FLOPS_IN))
-    figures = {name: flops(trace, start_ns, end_ns, name) for name in sorted(names)}
-    return {name: figure for name, figure in figures.items() if figure.value}
