@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from math import isnan, nan
 from typing import Any, ClassVar, Protocol
 
@@ -41,10 +40,11 @@ SENSOR_GAIN = (0.95, 1.05)
 COUNTER_REFRESH_S = 0.1
 COUNTER_STEP_J = 1e-3
 """It counts whole millijoules."""
-LOOKS, LOOK_S = 6, 0.0005
+LOOKS, LOOK_S = 5, 0.0005
 """A counter that has moved at each of so many looks, so soon one after the other, stands still for no two of them."""
 CURRENT_S = 0.005
-"""Looks further apart (s), as on a machine that is slow to wake, tell nothing."""
+MOST_LOOKS = 20
+"""Looks further apart than `CURRENT_S`, as where others keep the interpreter busy, tell nothing: others are taken."""
 AVERAGING_S = 1.0
 LEAST_RATIO = 0.01
 """A counter that stands still has no factor to the truth; what it does have is given no more than this."""
@@ -256,15 +256,19 @@ class _Counter:
 
         Looks a few times only: some counters stay behind while they are read fast (`COUNTER_REFRESH_S`).
         """
-        looks = [(now_ns(), self._read_mj(handle))]
-        while len(looks) < LOOKS:
+        moved_ns: list[int] = []
+        before_ns, before_mj = now_ns(), self._read_mj(handle)
+        for _ in range(MOST_LOOKS):
             pause_s(LOOK_S)
-            looks.append((now_ns(), self._read_mj(handle)))
-            (before_ns, before_mj), (then_ns, then_mj) = looks[-2:]
-            if then_mj <= before_mj or then_ns - before_ns > CURRENT_S * NS_PER_S:
-                return None
-        # Between two changes that were seen in a row lie two looks at most.
-        return 2 * max(then - before for (before, _), (then, _) in pairwise(looks)) / NS_PER_S
+            then_ns, then_mj = now_ns(), self._read_mj(handle)
+            if then_ns - before_ns <= CURRENT_S * NS_PER_S:
+                if then_mj <= before_mj:
+                    return None
+                moved_ns.append(then_ns - before_ns)
+                if len(moved_ns) == LOOKS:
+                    return 2 * max(moved_ns) / NS_PER_S  # between two refreshes lie two looks at most
+            before_ns, before_mj = then_ns, then_mj
+        return None
 
 
 class _Integral:
