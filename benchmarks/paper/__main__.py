@@ -2,7 +2,7 @@
 
     python -m benchmarks.paper                        all of it, into build/paper
     python -m benchmarks.paper --data FOLDER          where ecnas/ lies
-    python -m benchmarks.paper --networks 200         counts fewer networks (all take minutes)
+    python -m benchmarks.paper --networks 200         counts fewer networks (all take three minutes)
 
 The paper's points are a surrogate's answers for 423,000 models; these are raw runs, some of which that surrogate was
 fitted to. What is known here is not the paper's: it was worked out from the same files by other code. Counts the FLOPs
