@@ -8,8 +8,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
+from joulegram.quantities import Quantity
 from joulegram.report.table import print_run, print_runs, summary_table
-from joulegram.units import show_energy, show_mass
+from joulegram.units import show_energy, show_flops, show_mass
 
 Json = dict[str, Any]
 
@@ -54,6 +55,7 @@ def test_totals_come_with_bounds_and_method(shown: Shown, document_of: Callable[
 
 def test_every_epoch_and_phase_is_one_whole_line(shown: Shown, document_of: Callable[[str], Json]) -> None:
     document = document_of("trained")
+    document["footprint"]["phases"][0]["flops"] = Quantity(2e9, 2e9, 2e9, "modelled", "").to_json()
     lines = shown(print_run, document)
     for span in document["spans"]:
         row = _row(lines, str(span["index"]))
@@ -62,7 +64,9 @@ def test_every_epoch_and_phase_is_one_whole_line(shown: Shown, document_of: Call
     for phase in document["footprint"]["phases"]:
         row = _row(lines, phase["name"])
         assert show_energy(phase["energy_j"]["value"]) in row
-        assert row.endswith("modelled")
+        flops = (phase.get("flops") or {}).get("value")
+        assert (show_flops(flops) if flops else "–") in row
+    assert sum(line.startswith("energy modelled; CO₂e ") for line in lines) == 2  # under each of the tables
     assert "…" not in "".join(lines)
 
 

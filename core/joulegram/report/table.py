@@ -60,7 +60,7 @@ def print_run(document: Document, console: Console | None = None) -> None:
     _, spans = parts(document)
     if spans:
         table = _spans_table(None, document)
-        table.caption = _methods_line(spans)
+        table.caption = _methods_line([span["footprint"] for span in spans])
         sections.append(table)
     if document["footprint"].get("phases"):
         sections.append(_phases(document))
@@ -99,7 +99,7 @@ def summary_table(document: Document) -> RenderableType:
     table = _spans_table(f"joulegram: {shorten(plain(document['run']['name']), 60)}", document)
     table.add_section()
     table.add_row("run", *_cost(whole["duration_s"], whole), style="bold")
-    table.caption = _methods_line([*parts(document)[1], document])
+    table.caption = _methods_line([*(span["footprint"] for span in parts(document)[1]), whole])
     return narrow(table)
 
 
@@ -220,27 +220,28 @@ def _cost(duration_s: float, footprint: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _methods_line(footprints: Sequence[Mapping[str, Any]]) -> Text:
     """The methods of a table's figures, said once instead of in a column of its own."""
-    energy = show_methods([quantity(entry["footprint"].get("energy_j")) for entry in footprints])
-    carbon = show_methods([quantity(entry["footprint"].get("carbon_g")) for entry in footprints])
+    energy = show_methods([quantity(footprint.get("energy_j")) for footprint in footprints])
+    carbon = show_methods([quantity(footprint.get("carbon_g")) for footprint in footprints])
     return Text(f"energy {energy}; CO₂e {carbon}")
 
 
 def _phases(document: Document) -> Table:
     footprint = document["footprint"]
     whole, whole_s = quantity(footprint.get("energy_j")), footprint["duration_s"]
-    table = columns(None, "phase", "time", "of run", "energy", "of run", "CO₂e")
-    table.add_column("method", no_wrap=True)
+    table = columns(None, "phase", "time", "of run", "compute", "energy", "of run", "CO₂e")
     for phase in footprint["phases"]:
+        flops = quantity(phase.get("flops")).value
         energy, carbon = quantity(phase.get("energy_j")), quantity(phase.get("carbon_g"))
         table.add_row(
             Text(shorten(plain(phase["name"]), 20)),
             show_duration(phase["duration_s"]),
             show_share(phase["duration_s"] / whole_s if whole_s else None),
+            show_flops(flops) if flops else "–",
             show_value(energy, show_energy),
             show_share(share_of(energy, whole)),
             show_value(carbon, show_mass),
-            _method(energy),
         )
+    table.caption = _methods_line(footprint["phases"])
     return table
 
 
