@@ -288,7 +288,7 @@ class Pricer:
             flop_per_j=compute.ratio(flops, energy, "FLOPs over this run's IT energy"),
             carbon_g_per_pflop=compute.ratio(grams, flops, "grams over FLOPs", compute.PFLOP),
             mfu=compute.utilisation(per_s, self.trace, lambda device, dtype: peak(device, dtype, self._peaks)),
-            outside_j=total(idle) if flops.value and idle else no_phases,
+            outside_j=_part_of(energy, total(idle)) if flops.value and idle else no_phases,
         )
 
     # -- carbon ---------------------------------------------------------------------------------------------------
@@ -676,6 +676,13 @@ def _bounded(
     return Quantity(
         value, min(max(0.0, float(least[0]) - apart_j) * channel.gain_low, value), high, channel.method, how, missing
     )
+
+
+def _part_of(whole: Quantity, part: Quantity) -> Quantity:
+    """A part's bounds: never above the whole's, which a sum of parts that are each doubtful would pass."""
+    if part.value is None or part.high is None or whole.high is None:
+        return part
+    return replace(part, high=max(part.value, min(part.high, whole.high)))
 
 
 def _within_node(run: Quantity, node: Quantity, trace: ChannelTrace, apart_j: float) -> Quantity:
