@@ -278,7 +278,7 @@ class Run:
         Raises:
             ValueError: less than none, or no number.
         """
-        if not 0 <= flops < float("inf"):
+        if isinstance(flops, str) or not 0 <= flops < float("inf"):
             raise ValueError(f"flops = {flops!r}: a number that is not negative is needed")
         recorder = self._live()
         if recorder is not None:
