@@ -114,7 +114,8 @@ class Loop:
             self._steps[stage].restart()
 
     def begin_step(self, stage: str, *inputs: Any) -> None:
-        """A batch is about to be used."""
+        """A batch is about to be used; one before it that was skipped will not be."""
+        self.cancel_step()
         self._step = self._steps.get(stage)
         if self._step is not None:
             self._step.begin(*inputs)

@@ -19,6 +19,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import count
 from os import PathLike
 from typing import Any, Literal, TypeVar
@@ -251,6 +252,8 @@ class Monitor:
             self._has_given_up = True
             log.warning("joulegram: recording stops here, training goes on: %s: %s", type(error).__name__, error)
         if loop.run is not None:
+            with suppress(Exception):
+                loop.cancel_step()
             loop.run.close("failed", error)
 
     # -- training -------------------------------------------------------------------------------------------------
@@ -301,6 +304,7 @@ class Monitor:
 
     @harmless
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        self._loop.cancel_step()  # a module that skips a batch ends its epoch with it
         self._loop.enter("other")
         self._loop.close_epoch()
         if self._has_news:

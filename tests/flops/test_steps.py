@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,3 +72,21 @@ def test_sizes_in_a_bucket_differ_by_a_quarter_at_most(size: int) -> None:
 def test_the_same_shapes_scale_by_nothing() -> None:
     one = signature((np.ones((3, 4)), 5))
     assert scale(one, one) == (1.0, 1.0, 1.0)
+
+
+def test_what_an_object_keeps_in_slots_tells_steps_apart_too() -> None:
+    @dataclass(slots=True)
+    class Slotted:
+        x: np.ndarray
+
+    assert signature(Slotted(np.ones(2))) != signature(Slotted(np.ones(3)))
+    assert signature(Slotted(np.ones(2))) == signature(Slotted(np.zeros(2)))
+
+
+def test_inputs_that_hold_themselves_end_long_before_the_stack_does() -> None:
+    class Node:
+        def __init__(self) -> None:
+            self.parent = self
+
+    with pytest.raises(RecursionError, match="hold themselves"):
+        signature(Node())

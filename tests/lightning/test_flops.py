@@ -12,6 +12,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import CSVLogger
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 from torch.utils.data import DataLoader, TensorDataset
 
 Make = Callable[..., Any]
@@ -184,3 +185,33 @@ def test_layers_are_told_on_request(trainer: Make, monitor: Make, recorded: Make
     assert flops["Net"] == 8 * (FORWARD + BACKWARD)
     assert flops["Net.head"] == 8 * 3 * 2 * HIDDEN
     assert flops["Net.net.0"] + flops["Net.head"] == flops["Net"]
+
+
+def test_a_monitor_that_gives_up_in_a_step_no_longer_watches_what_runs(trainer: Make, monitor: Make) -> None:
+    watch = monitor()
+
+    class Fault(pl.Callback):
+        def on_train_batch_start(self, *_: Any) -> None:
+            watch.give_up(RuntimeError("a fault"))
+
+    trainer(watch, Fault(), num_sanity_val_steps=0).fit(Net(), samples(16))
+    assert _get_current_dispatch_mode() is None
+
+
+def test_a_batch_that_the_module_skips_is_not_watched_beyond_its_epoch(
+    trainer: Make, monitor: Make, recorded: Make
+) -> None:
+    watched = []
+
+    class Skips(Net):
+        def on_train_batch_start(self, batch: Any, batch_idx: int) -> int:
+            return -1
+
+    class After(pl.Callback):
+        def on_train_epoch_end(self, *_: Any) -> None:
+            watched.append(_get_current_dispatch_mode())
+
+    watch = monitor()
+    trainer(watch, After(), num_sanity_val_steps=0).fit(Skips(), samples(16))
+    assert watched == [None]
+    assert recorded(watch).footprint().flops.value is None

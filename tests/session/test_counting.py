@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import pytest
 import torch
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 import joulegram
 from joulegram.flops.steps import MOST_BUCKETS, MOST_EXACT
@@ -131,8 +135,11 @@ def test_a_callable_that_has_no_hash_is_counted_too(run: Run) -> None:
         def __call__(self, x: torch.Tensor) -> torch.Tensor:
             return NET(x)
 
-    run.count(Odd(), torch.ones(3, 8))
-    assert run.footprint().flops.value == 3 * PER_ROW
+    odd = Odd()
+    for _ in range(2):
+        run.count(odd, torch.ones(3, 8))
+    assert run.footprint().flops.value == 2 * 3 * PER_ROW
+    assert len(kinds(run)) == 1
 
 
 def test_an_inert_run_calls_the_step_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,3 +160,42 @@ def test_the_opt_in_that_may_change_results_says_so(caplog: pytest.LogCaptureFix
 def test_a_misspelt_way_of_counting_is_one_clear_line() -> None:
     with pytest.raises(joulegram.ConfigError, match=r"flops = 'touch'.*torch"):
         joulegram.start("x", flops="touch")
+
+
+def test_a_step_inside_a_counted_step_is_not_counted_twice(run: Run) -> None:
+    for _ in range(2):
+        run.count(lambda x: run.count(NET, x), torch.ones(2, 8))
+    assert run.footprint().flops.value == 2 * 2 * PER_ROW
+
+
+def test_threads_that_count_the_same_step_at_once_leave_each_other_alone(run: Run) -> None:
+    barrier = threading.Barrier(2)
+
+    def step(x: torch.Tensor) -> torch.Tensor:
+        barrier.wait(30)
+        out = NET(x)
+        barrier.wait(30)
+        return out
+
+    def count(rows: int) -> object:
+        run.count(step, torch.ones(rows, 8))
+        return _get_current_dispatch_mode()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(count, (2, 3))) == [None, None]
+    assert run.footprint().flops.value == (2 + 3) * PER_ROW
+
+
+async def _later(x: torch.Tensor) -> torch.Tensor:
+    return NET(x)
+
+
+def _bit_by_bit(x: torch.Tensor) -> Iterator[torch.Tensor]:
+    yield NET(x)
+
+
+def test_what_computes_after_it_has_returned_is_missing_and_not_zero(run: Run) -> None:
+    asyncio.run(run.count(_later, torch.ones(2, 8)))
+    list(run.count(_bit_by_bit, torch.ones(2, 8)))
+    assert run.footprint().flops.value is None
+    assert "after it has returned" in run.footprint().flops.how

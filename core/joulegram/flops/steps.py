@@ -8,7 +8,7 @@ digits: one of a bucket is counted, and the others are scaled by their number of
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import chain
+from itertools import chain, repeat
 from math import prod
 from typing import Any
 
@@ -16,6 +16,8 @@ MOST_EXACT = 64
 """Signatures counted one by one, for each run and loop."""
 MOST_BUCKETS = 256
 """Buckets counted after that; steps that would need one more are not counted."""
+DEEPEST = 32
+"""Values in values that are looked into."""
 DIGITS = 3
 """Binary digits to which sizes in a bucket agree: to an eighth."""
 _PLAIN = frozenset({int, float, bool, str, type(None)})
@@ -24,33 +26,49 @@ Signature = Any
 """Hashable: pairs of a shape and a type, in tuples as nested as the values are."""
 
 
-def signature(value: Any) -> Signature:
+def signature(value: Any, depth: int = 0) -> Signature:
     """Shapes and types of a value and of what it holds; plain values by their type alone.
 
+    Args:
+        value: any.
+        depth: in how many others it is.
+
     Raises:
-        RecursionError: it holds itself.
+        RecursionError: it holds itself, or is more than `DEEPEST` deep.
     """
+    if depth > DEEPEST:  # not left to Python, whose own limit may have been raised beyond what its stack bears
+        raise RecursionError(f"the inputs hold themselves, or others more than {DEEPEST} deep")
     kind = type(value)
     if kind is tuple or kind is list:
-        return tuple(map(signature, value))
+        return tuple(map(signature, value, repeat(depth + 1)))
     if kind is dict:
-        return tuple(value), tuple(map(signature, value.values()))
+        return tuple(value), tuple(map(signature, value.values(), repeat(depth + 1)))
     if kind in _PLAIN:
         return kind
     try:  # asked for in every step: quicker than to look whether they are there
         return value.shape, value.dtype
     except AttributeError:
-        return _inside(value)
+        return _inside(value, depth)
 
 
-def _inside(value: Any) -> Signature:
+def _inside(value: Any, depth: int) -> Signature:
     if isinstance(value, Mapping):
-        return signature(dict(value))
+        return signature(dict(value), depth)
     if isinstance(value, list | tuple):
-        return signature(tuple(value))
-    if hasattr(value, "__dict__") and not isinstance(value, type) and not callable(value):
-        return type(value), signature(vars(value))
-    return type(value)
+        return signature(tuple(value), depth)
+    if isinstance(value, type) or callable(value):
+        return type(value)
+    held = {**dict(_slots(value)), **getattr(value, "__dict__", {})}
+    return (type(value), signature(held, depth)) if held else type(value)
+
+
+def _slots(value: Any) -> Iterator[tuple[str, Any]]:
+    """What an object keeps by ``__slots__``, of its class and those that it is made from."""
+    for kind in type(value).__mro__:
+        names = kind.__dict__.get("__slots__", ())
+        for name in (names,) if isinstance(names, str) else names:
+            if hasattr(value, name):
+                yield name, getattr(value, name)
 
 
 def in_words(inputs: Signature) -> str:

@@ -5,6 +5,7 @@ Nothing here may break the loop: a step that cannot be counted goes uncounted, w
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -24,6 +25,7 @@ Key = tuple[Any, ...]
 
 FRAMEWORKS = {"torch": "torch", "jax": "jax", "jaxlib": "jax"}
 """Which counter counts the steps of which package."""
+_LATER = (inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction)
 NOT_COUNTED: Amounts = {STEPS_UNCOUNTED: 1.0}
 LOOK_AGAIN_S = 1.0
 MOST_KNOWN = 4096
@@ -110,6 +112,8 @@ class StepCounter:
     # -- the first step of a kind ---------------------------------------------------------------------------------
 
     def _look(self, inputs: Iterable[Any], named: Mapping[str, Any]) -> None:
+        if any(is_later(self._step) for is_later in _LATER):
+            raise Uncountable("a generator or coroutine function computes after it has returned")
         if self._counter is None:
             with importing():
                 way = _framework(self._step, [*inputs, *named.values()]) if self._way == "auto" else self._way

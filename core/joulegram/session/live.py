@@ -11,7 +11,7 @@ import functools
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from contextvars import ContextVar
 from itertools import count
@@ -48,6 +48,8 @@ _INSTANT_KINDS = frozenset({"run", "epoch"})
 LAP_FIGURES = ("flops", "energy_j", "node_energy_j", "facility_energy_j", "carbon_g", "duration_s")
 
 _current: ContextVar[Span | None] = ContextVar("joulegram_span", default=None)
+_counting: ContextVar[Run | None] = ContextVar("joulegram_counting", default=None)
+"""The run that counts a step which this thread or task is in."""
 
 
 class Span:
@@ -171,8 +173,8 @@ class Run:
         self._lineage: Lineage | None = None
         self._end_ns: int | None = None
         self._close_lock = threading.Lock()
-        self._counters: dict[Callable[..., Any], StepCounter] = {}
-        """What counts the steps that `count` was called with."""
+        self._counters: dict[Hashable, StepCounter] = {}
+        """What counts the steps that `count` was called with, for each thread by itself."""
 
     def __repr__(self) -> str:
         return f"<joulegram run {self.id or '(inert)'} {self.name!r} {self.status}>"
@@ -237,6 +239,8 @@ class Run:
     def count(self, step: Callable[..., T], *args: Any, **named: Any) -> T:
         """Calls a step and adds its FLOPs to the run; what it returns or raises is untouched.
 
+        What is counted inside of it belongs to it, and is not added again.
+
         Example::
 
             loss = run.count(train_step, x, y)
@@ -246,27 +250,36 @@ class Run:
             *args: what it is called with.
             **named: the same, by name.
         """
+        if _counting.get() is self._owner:
+            return step(*args, **named)
         steps = self._counter_of(step)
         steps.restart_now_and_then()
-        steps.begin(*args, **named)
+        within = _counting.set(self._owner)
         try:
+            steps.begin(*args, **named)
             result = step(*args, **named)
         except BaseException:
             steps.cancel()
             raise
+        finally:
+            _counting.reset(within)
         steps.end()
         return result
 
     def _counter_of(self, step: Callable[..., Any]) -> StepCounter:
         name = getattr(step, "__name__", type(step).__name__)
         try:
-            if step not in self._counters:
-                if len(self._counters) >= MOST_COUNTERS:  # functions that are made anew for each call
-                    self._counters.clear()
-                self._counters[step] = self.steps(name, step)
-            return self._counters[step]
-        except TypeError:  # what has no hash
-            return self.steps(name, step)
+            hash(step)
+        except TypeError:
+            key: Hashable = threading.get_ident(), id(step)  # its counter keeps it, and so its id
+        else:
+            key = threading.get_ident(), step
+        counter = self._counters.get(key)
+        if counter is None:
+            if len(self._counters) >= MOST_COUNTERS:  # functions that are made anew for each call
+                self._counters.clear()
+            counter = self._counters[key] = self.steps(name, step)
+        return counter
 
     def add_flops(self, flops: float, phase: str | None = None) -> None:
         """Adds floating-point operations that the caller knows of; a multiply-add is two.
@@ -278,11 +291,12 @@ class Run:
         Raises:
             ValueError: less than none, or no number.
         """
-        if isinstance(flops, str) or not 0 <= flops < float("inf"):
+        amount = _number(flops)
+        if not 0 <= amount < float("inf"):
             raise ValueError(f"flops = {flops!r}: a number that is not negative is needed")
         recorder = self._live()
         if recorder is not None:
-            recorder.tally({f"{FLOPS_IN}{phase or recorder.current_phase}": float(flops)})
+            recorder.tally({f"{FLOPS_IN}{phase or recorder.current_phase}": amount})
 
     def log(self, /, **metrics: float) -> None:
         """Keeps how well the work went, for runs to be compared by: the last value of each metric.
@@ -604,6 +618,14 @@ def _begin(run: Run, name: str | None, separate: bool, run_id: str | None, rank:
         run._root = run._as_span().open()
     _tell_children()
     threading.Thread(target=_price, args=(run,), name="joulegram-price", daemon=True).start()
+
+
+def _number(value: Any) -> float:
+    """A number as it is; NaN for a text, or anything else that is none."""
+    try:
+        return float("nan") if isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        return float("nan")
 
 
 def _innermost() -> Span | None:
