@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any, Protocol
 
 import joulegram
@@ -70,6 +71,8 @@ class Loop:
         self._spans: dict[str, joulegram.Span] = {}
         self._phase_before_save = "other"
         self._steps: dict[str, Any] = {}
+        self._inputs: dict[str, int] = {}
+        """How many inputs the steps of each loop take."""
         self._step: Any = None
         self._is_first_lap = True
 
@@ -111,14 +114,20 @@ class Loop:
         if self.run is not None:
             if stage not in self._steps:
                 self._steps[stage] = self.run.steps(stage, step, within)
+                self._inputs[stage] = len(signature(step).parameters)
             self._steps[stage].restart()
 
     def begin_step(self, stage: str, *inputs: Any) -> None:
-        """A batch is about to be used; one before it that was skipped will not be."""
+        """A batch is about to be used; one before it that was skipped will not be.
+
+        Args:
+            stage: the loop that it is of.
+            *inputs: the batch, its index, that of its loader: as many of them as a step takes are what it is given.
+        """
         self.cancel_step()
         self._step = self._steps.get(stage)
         if self._step is not None:
-            self._step.begin(*inputs)
+            self._step.begin(*inputs[: self._inputs[stage]])
 
     def end_step(self) -> None:
         """It has been."""

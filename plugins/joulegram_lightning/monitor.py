@@ -360,7 +360,7 @@ class Monitor:
     ) -> None:
         if self._kind != "fit":
             self._loop.enter("forward")
-        self._loop.begin_step("validate" if self._kind == "fit" else self._kind, batch, batch_idx)
+        self._loop.begin_step("validate" if self._kind == "fit" else self._kind, batch, batch_idx, dataloader_idx)
 
     @harmless
     def _on_evaluation_batch_end(

@@ -215,3 +215,19 @@ def test_a_batch_that_the_module_skips_is_not_watched_beyond_its_epoch(
     trainer(watch, After(), num_sanity_val_steps=0).fit(Skips(), samples(16))
     assert watched == [None]
     assert recorded(watch).footprint().flops.value is None
+
+
+def test_a_compiled_step_is_given_what_lightning_gives_it(trainer: Make, monitor: Make, recorded: Make) -> None:
+    class Shorter(Net):
+        def training_step(self, batch: list[torch.Tensor]) -> torch.Tensor:
+            return super().training_step(batch, 0)
+
+        def validation_step(self, batch: list[torch.Tensor], batch_idx: int, dataloader_idx: int) -> None:
+            super().validation_step(batch, batch_idx)
+
+    torch._dynamo.reset()
+    watch = monitor()
+    loaders = [samples(8), samples(8)]
+    trainer(watch, num_sanity_val_steps=0).fit(torch.compile(Shorter(), backend="eager"), samples(8), loaders)
+    flops = recorded(watch).footprint().flops
+    assert (flops.value, flops.missing) == (8 * (FORWARD + BACKWARD) + 16 * FORWARD, ())

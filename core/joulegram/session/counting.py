@@ -27,6 +27,8 @@ FRAMEWORKS = {"torch": "torch", "jax": "jax", "jaxlib": "jax"}
 """Which counter counts the steps of which package."""
 _LATER = (inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction)
 NOT_COUNTED: Amounts = {STEPS_UNCOUNTED: 1.0}
+UNKNOWN = object()
+"""The context of steps that nobody can count."""
 LOOK_AGAIN_S = 1.0
 MOST_KNOWN = 4096
 """Signatures whose amounts are kept; of those that were scaled from others there may be any number."""
@@ -83,13 +85,17 @@ class StepCounter:
             if self._live is not None:  # the step before did not come to its end
                 self.cancel()
             if self._context is None:
+                self._context = UNKNOWN  # should the look fail, it is not repeated for every step
                 self._look(inputs, named)
+            if self._context is UNKNOWN:
+                self._amounts = NOT_COUNTED
+                return
             key = (self._context, self._recorder.current_phase, signature(inputs), signature(named) if named else None)
             self._amounts = self._known.get(key)
             if self._amounts is None:
                 self._amounts = self._first(key, inputs, named)
         except Exception as error:
-            self._amounts = self._give_up(f"{type(error).__name__}: {error}", signature(()))
+            self._amounts = self._give_up(_in_words(error), signature(()))
 
     def end(self) -> None:
         """The step is over: its FLOPs are added."""
@@ -99,7 +105,7 @@ class StepCounter:
             if self._amounts is not None:
                 self._recorder.tally(self._amounts)
         except Exception as error:
-            self._recorder.tally(self._give_up(f"{type(error).__name__}: {error}", signature(())))
+            self._recorder.tally(self._give_up(_in_words(error), signature(())))
         self._amounts = None
 
     def cancel(self) -> None:
@@ -259,6 +265,10 @@ def _scaled(amounts: Amounts, best: float, least: float, most: float) -> Amounts
     scaled = {name: amount * best if name.startswith(FLOPS_IN) else amount for name, amount in amounts.items()}
     flops = sum(amount for name, amount in amounts.items() if name.startswith(FLOPS_IN))
     return {**scaled, FLOPS_LESS: flops * (best - least), FLOPS_MORE: flops * (most - best)}
+
+
+def _in_words(error: Exception) -> str:
+    return str(error) if isinstance(error, Uncountable) else f"{type(error).__name__}: {error}"
 
 
 def _framework(step: Callable[..., Any], inputs: Iterable[Any]) -> str:
