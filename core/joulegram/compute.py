@@ -134,7 +134,7 @@ def utilisation(flop_per_s: Quantity, trace: Trace, peak_of: Callable[[str, str]
         if peak is None:
             return Quantity.absent(
                 f"no peak rate of {most.device} for {most.dtype} is known; "
-                f'the setting peaks takes one: {{"{most.device}": {{"{most.dtype}": FLOP_PER_S}}}}'
+                f'in the configuration: peaks."{most.device}".{most.dtype} = FLOP/s'
             )
         total += peak.flop_per_s * most.devices
         sources[f"{most.device} {peak.flop_per_s:.4g} FLOP/s in {most.dtype} ({peak.source})"] = None

@@ -151,7 +151,7 @@ def test_a_reported_run_is_sealed_and_reported_alike(capsys: pytest.CaptureFixtu
         (["report"], "there are no runs yet in"),
         (["report", "nosuch"], "there is no run 'nosuch' in"),
         (["runs", "--ledger", "s3://bucket"], "a ledger is a folder"),
-        (["merge", "/no/such/folder"], "No such file or directory"),
+        (["merge", "/no/such/folder"], "joulegram: /no/such/folder: No such file or directory"),
         (["run", "--pue", "half", "--", "true"], "pue"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

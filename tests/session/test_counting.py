@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -46,8 +47,21 @@ def test_flops_that_the_caller_knows_are_added_to_the_phase_that_they_are_of(run
     assert run.trace().tallies["flops backward"].total == 5e8
 
 
-@pytest.mark.parametrize("flops", [-1, float("nan"), float("inf")])
-def test_no_number_of_operations_is_less_than_none(run: Run, flops: float) -> None:
+def test_energy_outside_of_counted_steps_is_never_more_than_the_runs() -> None:
+    with joulegram.track("steps") as run:
+        for phase in ("data", "forward", "checkpoint"):
+            run.phase(phase)
+            run.add_flops(1e9, phase="forward")
+            sum(range(100_000))
+    figure = run.footprint()
+    idle = [phase.energy_j.high or 0.0 for phase in figure.phases.values() if not phase.flops.value]
+    assert figure.energy_j.high is not None
+    assert sum(idle) > figure.energy_j.high  # each of them alone might be all of it
+    assert figure.efficiency.outside_j.high == figure.energy_j.high
+
+
+@pytest.mark.parametrize("flops", [-1, float("nan"), float("inf"), "three", None])
+def test_no_number_of_operations_is_less_than_none(run: Run, flops: Any) -> None:
     with pytest.raises(ValueError, match="not negative"):
         run.add_flops(flops)
 

@@ -29,6 +29,8 @@ from joulegram.session.document import price_part
 from joulegram.session.place import ledger_path
 
 _EXTRAS = {
+    "analysis": "scipy",
+    "jax": "jax",
     "lightning": "lightning",
     "nvidia": "nvidia-ml-py",
     "parquet": "pyarrow",

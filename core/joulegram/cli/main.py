@@ -40,13 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        return _complain(error)
+    except OSError as error:  # in words alone: its number means nothing to a reader
+        return _complain(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error)
     except KeyboardInterrupt:
         return 130
 
 
-def _complain(error: Exception) -> int:
+def _complain(error: object) -> int:
     print(f"joulegram: {error}", file=sys.stderr)
     return 2
 

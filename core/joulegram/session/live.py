@@ -278,11 +278,15 @@ class Run:
         Raises:
             ValueError: less than none, or no number.
         """
-        if not 0 <= flops < float("inf"):
+        try:
+            number = float(flops)
+        except (TypeError, ValueError):
+            number = float("nan")
+        if not 0 <= number < float("inf"):
             raise ValueError(f"flops = {flops!r}: a number that is not negative is needed")
         recorder = self._live()
         if recorder is not None:
-            recorder.tally({f"{FLOPS_IN}{phase or recorder.current_phase}": float(flops)})
+            recorder.tally({f"{FLOPS_IN}{phase or recorder.current_phase}": number})
 
     def log(self, /, **metrics: float) -> None:
         """Keeps how well the work went, for runs to be compared by: the last value of each metric.
