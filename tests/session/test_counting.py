@@ -64,7 +64,7 @@ def test_energy_outside_of_counted_steps_is_never_more_than_the_runs() -> None:
     assert figure.efficiency.outside_j.high == figure.energy_j.high
 
 
-@pytest.mark.parametrize("flops", [-1, float("nan"), float("inf"), "3"])
+@pytest.mark.parametrize("flops", [-1, float("nan"), float("inf"), "three", None])
 def test_no_number_of_operations_is_less_than_none(run: Run, flops: Any) -> None:
     with pytest.raises(ValueError, match="not negative"):
         run.add_flops(flops)

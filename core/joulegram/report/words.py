@@ -52,7 +52,7 @@ EFFICIENCY = (
     Total("flop_per_s", "Rate", "FLOP/s", lambda value: f"{show_flops(value)}/s", "operations over time"),
     Total("flop_per_j", "Per joule", "FLOP/J", lambda value: f"{show_flops(value)}/J", "operations over IT energy"),
     Total("carbon_g_per_pflop", "Carbon of a PFLOP", "g", show_mass, "grams over 10¹⁵ operations"),
-    Total("mfu", "Of the peak rate", "", lambda value: f"{value:.1%}", "model FLOP/s utilisation"),
+    Total("mfu", "Of the peak rate", "", lambda value: f"{100 * value:.1f} %", "model FLOP/s utilisation"),
     Total("outside_j", "Outside of counted steps", "J", show_energy, "energy of phases in which nothing was counted"),
 )
 """What follows from compute, energy and carbon together."""

@@ -291,12 +291,15 @@ class Run:
         Raises:
             ValueError: less than none, or no number.
         """
-        amount = _number(flops)
-        if not 0 <= amount < float("inf"):
+        try:
+            number = float(flops)
+        except (TypeError, ValueError):
+            number = float("nan")
+        if not 0 <= number < float("inf"):
             raise ValueError(f"flops = {flops!r}: a number that is not negative is needed")
         recorder = self._live()
         if recorder is not None:
-            recorder.tally({f"{FLOPS_IN}{phase or recorder.current_phase}": amount})
+            recorder.tally({f"{FLOPS_IN}{phase or recorder.current_phase}": number})
 
     def log(self, /, **metrics: float) -> None:
         """Keeps how well the work went, for runs to be compared by: the last value of each metric.
@@ -618,14 +621,6 @@ def _begin(run: Run, name: str | None, separate: bool, run_id: str | None, rank:
         run._root = run._as_span().open()
     _tell_children()
     threading.Thread(target=_price, args=(run,), name="joulegram-price", daemon=True).start()
-
-
-def _number(value: Any) -> float:
-    """A number as it is; NaN for a text, or anything else that is none."""
-    try:
-        return float("nan") if isinstance(value, str) else float(value)
-    except (TypeError, ValueError):
-        return float("nan")
 
 
 def _innermost() -> Span | None:
