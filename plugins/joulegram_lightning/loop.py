@@ -124,10 +124,11 @@ class Loop:
             stage: the loop that it is of.
             *inputs: the batch, its index, that of its loader: as many of them as a step takes are what it is given.
         """
-        self.cancel_step()
-        self._step = self._steps.get(stage)
         if self._step is not None:
-            self._step.begin(*inputs[: self._inputs[stage]])
+            self._step.cancel()
+        step = self._step = self._steps.get(stage)
+        if step is not None:
+            step.begin(*inputs[: self._inputs[stage]])
 
     def end_step(self) -> None:
         """It has been."""

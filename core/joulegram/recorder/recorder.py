@@ -99,6 +99,7 @@ class Recorder:
         self._device: DeviceClock | None = None
         self._sink = sink
         self._sampler = Sampler(settings, clock, Cohort(header.run), header.start_ns)
+        self._marks = self._sampler.marks
         for meter in opened:
             self._sampler.take(meter)
         self._said: list[Record] = [header]
@@ -142,9 +143,10 @@ class Recorder:
 
     def phase(self, time_ns: int, phase: str) -> None:
         """From `time_ns` on the loop is in `phase`."""
-        self._sampler.phases_used = True
-        edge = None if self._device is None else self._device_edge(self._device, time_ns)
-        self._sampler.marks.append((time_ns if edge is None else edge, phase))
+        if self._device is None:  # no call that can be spared: loops mark some phases in every step
+            self._marks.append((time_ns, phase))
+        else:
+            self._marks.append((self._device_edge(self._device, time_ns) or time_ns, phase))
         self.current_phase = phase
         if self.on_phase is not None:
             self.on_phase(phase)

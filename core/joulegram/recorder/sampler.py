@@ -393,6 +393,7 @@ class Sampler:
         channels = list(self._channels())
         while self.marks:
             stamp, entered = self.marks.popleft()
+            self.phases_used = self.phases_used or entered is not None
             if self.on_device is None and not isinstance(stamp, int):
                 self.on_device = DeviceMarks(self.phases.cursor)
             if self.on_device is not None:

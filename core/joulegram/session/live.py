@@ -193,8 +193,8 @@ class Run:
 
     def phase(self, name: str) -> None:
         """From now on this process's loop is in this phase; ``other`` is outside all of them."""
-        recorder = self._live()
-        if recorder is not None:
+        recorder = self._recorder
+        if recorder is not None and recorder.alive:
             recorder.phase(recorder.clock.monotonic_ns(), name)
 
     def phases_on(self, device: object) -> None:
