@@ -74,14 +74,14 @@ def measure(full: bool) -> Iterator[Figure]:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
 
-    monitor, empty = FootprintMonitor(summary=False), pl.Callback()
-    module = HooksInALoop([monitor, empty])
-    _fit(module, monitor, steps=1)
-    hooks_us, empty_us = module.step_us
-    yield Figure(
-        "all hooks of a training step", hooks_us, "µs", 10.0, f"called directly, {STEPS_PER_BATCH} steps in a row"
-    )
-    yield Figure("the same hooks of an empty callback", empty_us, "µs")
+    note = f"called directly, {STEPS_PER_BATCH} steps in a row"
+    for flops, most_us, name in (("off", 10.0, ", no FLOPs"), ("auto", 15.0, "")):
+        monitor, empty = FootprintMonitor(summary=False, flops=flops), pl.Callback()
+        module = HooksInALoop([monitor, empty])
+        _fit(module, monitor, steps=1)
+        hooks_us, empty_us = module.step_us
+        yield Figure(f"all hooks of a training step{name}", hooks_us, "µs", most_us, note)
+        yield Figure("the same hooks of an empty callback", empty_us, "µs")
 
     differences_us, steps_us = [], []
     generator = random.Random(0)
