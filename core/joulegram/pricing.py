@@ -282,7 +282,8 @@ class Pricer:
         busy_s = compute.exactly(seconds(start_ns, end_ns) - counting_s, "a span without a length")
         per_s = compute.ratio(flops, busy_s, "FLOPs over the time")
         idle = [(name, phase.energy_j) for name, phase in phases.items() if not phase.flops.value]
-        no_phases = Quantity.absent(flops.how if flops.value is None else "the loop told of no phases")
+        why = "steps were counted in every phase" if phases else "the loop told of no phases"
+        no_phases = Quantity.absent(flops.how if flops.value is None else why)
         return Efficiency(
             flop_per_s=per_s,
             flop_per_j=compute.ratio(flops, energy, "FLOPs over this run's IT energy"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -199,3 +201,37 @@ def test_what_computes_after_it_has_returned_is_missing_and_not_zero(run: Run) -
     list(run.count(_bit_by_bit, torch.ones(2, 8)))
     assert run.footprint().flops.value is None
     assert "after it has returned" in run.footprint().flops.how
+
+
+def test_functions_that_are_made_anew_for_each_call_are_of_one_kind_and_hold_on_to_nothing(run: Run) -> None:
+    def over(weight: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+        return lambda x: NET(x) * weight.sum()
+
+    weights = [torch.ones(7) for _ in range(9)]
+    gone = [weakref.ref(weight) for weight in weights]
+    while weights:
+        run.count(over(weights.pop()), torch.ones(3, 8))
+    gc.collect()
+    assert run.footprint().flops.value == 9 * 3 * PER_ROW
+    assert len(kinds(run)) == 1
+    assert sum(weight() is not None for weight in gone) <= 1  # the last one's
+
+
+def test_functions_of_one_place_that_close_over_other_shapes_are_of_different_kinds(run: Run) -> None:
+    def over(weight: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+        return lambda x: x @ weight
+
+    for width in (4, 9, 4):
+        run.count(over(torch.ones(8, width)), torch.ones(3, 8))
+    assert run.footprint().flops.value == (4 + 9 + 4) * 2 * 8 * 3
+
+
+def test_functions_of_one_place_that_close_over_different_networks_are_of_different_kinds(run: Run) -> None:
+    def step_of(net: torch.nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+        return lambda x: net(x) + 1
+
+    x = torch.ones(3, 8)
+    run.count(step_of(NET), x)
+    wide = torch.nn.Linear(8, 40)
+    run.count(step_of(wide), x)
+    assert run.footprint().flops.value == 3 * PER_ROW + 3 * 10 * PER_ROW

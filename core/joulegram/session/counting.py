@@ -8,8 +8,9 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict
+from types import FunctionType
 from typing import Any
 
 from joulegram import registry
@@ -65,6 +66,10 @@ class StepCounter:
         self._live: _InPlace | None = None
         self._looked_s = 0.0
 
+    def calls(self, step: Callable[..., Any]) -> None:
+        """What the next step calls: one that was made anew, lest the one before keep alive what it closes over."""
+        self._step = step
+
     def restart(self) -> None:
         """What decides, besides its inputs, what a step computes may have changed: training or not, frozen layers."""
         self._context = None
@@ -113,7 +118,8 @@ class StepCounter:
         live, self._live, self._amounts = self._live, None, None
         self._recorder.on_phase = None
         if live is not None:
-            live.close()
+            with suppress(Exception):  # the caller may be on its way out with an exception of its own
+                live.close()
 
     # -- the first step of a kind ---------------------------------------------------------------------------------
 
@@ -149,8 +155,9 @@ class StepCounter:
         try:
             with self._within():
                 count = self._counter.count(self._step, *inputs, **named)
-        except Uncountable as reason:
-            return self._keep(key, self._give_up(f"{reason} ({self._obstacle})", shapes, time.monotonic() - started_s))
+        except Exception as error:  # whatever it is, it is not tried again for every step
+            why = f"{_in_words(error)} ({self._obstacle})"
+            return self._keep(key, self._give_up(why, shapes, time.monotonic() - started_s))
         parts = {self._recorder.current_phase: count.flops - count.backward}
         if count.backward:
             parts["backward"] = parts.get("backward", 0) + count.backward
@@ -220,6 +227,9 @@ class NoStepCounter(StepCounter):
     def __init__(self) -> None:
         """Needs nothing."""
 
+    def calls(self, step: Callable[..., Any]) -> None:
+        """Does nothing."""
+
     def restart(self) -> None:
         """Does nothing."""
 
@@ -265,6 +275,25 @@ def _scaled(amounts: Amounts, best: float, least: float, most: float) -> Amounts
     scaled = {name: amount * best if name.startswith(FLOPS_IN) else amount for name, amount in amounts.items()}
     flops = sum(amount for name, amount in amounts.items() if name.startswith(FLOPS_IN))
     return {**scaled, FLOPS_LESS: flops * (best - least), FLOPS_MORE: flops * (most - best)}
+
+
+def kind_of(step: Callable[..., Any]) -> Hashable:
+    """What tells callables apart.
+
+    Functions that are made anew for each call, as a lambda in a loop, are of one kind: by their code, by what they
+    close over to call, and by the shapes and types of all else that they close over.
+    """
+    try:
+        if isinstance(step, FunctionType) and step.__closure__:
+            held = [cell.cell_contents for cell in step.__closure__]
+            called = tuple(id(value) for value in held if callable(value))
+            kind: Hashable = step.__code__, called, signature([value for value in held if not callable(value)])
+        else:
+            kind = step.__code__ if isinstance(step, FunctionType) else step
+        hash(kind)
+    except Exception:  # no hash, an empty cell, or something odd that is closed over
+        return id(step)
+    return kind
 
 
 def _in_words(error: Exception) -> str:

@@ -267,18 +267,15 @@ class Run:
         return result
 
     def _counter_of(self, step: Callable[..., Any]) -> StepCounter:
-        name = getattr(step, "__name__", type(step).__name__)
-        try:
-            hash(step)
-        except TypeError:
-            key: Hashable = threading.get_ident(), id(step)  # its counter keeps it, and so its id
-        else:
-            key = threading.get_ident(), step
+        from joulegram.session.counting import kind_of
+
+        key = threading.get_ident(), kind_of(step)
         counter = self._counters.get(key)
         if counter is None:
-            if len(self._counters) >= MOST_COUNTERS:  # functions that are made anew for each call
+            if len(self._counters) >= MOST_COUNTERS:
                 self._counters.clear()
-            counter = self._counters[key] = self.steps(name, step)
+            counter = self._counters[key] = self.steps(getattr(step, "__name__", type(step).__name__), step)
+        counter.calls(step)
         return counter
 
     def add_flops(self, flops: float, phase: str | None = None) -> None:
