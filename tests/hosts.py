@@ -16,6 +16,8 @@ class Host:
 
     Attributes:
         body: what it answers: bytes as they are, anything else as JSON.
+        paths: what it answers at a path instead, where it begins with one of these.
+        cut: bytes of the answer that never come, although they are promised.
         status: its status code.
         headers: sent along.
         silent: while set, it accepts questions and does not answer.
@@ -24,6 +26,8 @@ class Host:
 
     def __init__(self) -> None:
         self.body: Any = {}
+        self.paths: dict[str, Any] = {}
+        self.cut = 0
         self.status = 200
         self.headers: dict[str, str] = {}
         self.silent = threading.Event()
@@ -60,13 +64,16 @@ class Host:
         self.asked.append((address.path, parse_qs(address.query), dict(request.headers)))
         if self.silent.is_set():
             self._freed.wait(30)
-        body = self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
+        said = next((self.paths[start] for start in self.paths if address.path.startswith(start)), self.body)
+        if callable(said):
+            said = said(parse_qs(address.query))
+        body = said if isinstance(said, bytes) else json.dumps(said).encode()
         try:
             request.send_response(self.status)
             for name, value in {**self.headers, "Content-Length": str(len(body)), "Connection": "close"}.items():
                 request.send_header(name, value)
             request.end_headers()
-            request.wfile.write(body)
+            request.wfile.write(body[: len(body) - self.cut])
         except OSError:  # the asker did not wait
             pass
 

@@ -257,6 +257,8 @@ class IntensityPoint(Record):
         zone: the zone that it is for, which may be wider than the one asked for.
         kind: ``measured``, ``estimated``, ``forecast`` or ``static``.
         source: who published it, with year or release.
+        fetched_s: when its source was asked (s since 1970).
+        settled: its source will not correct it any more.
         note: in words, what a reader should know (a fall-back, a stale year).
     """
 
@@ -275,6 +277,7 @@ class IntensityPoint(Record):
     start_s: float | None = None
     length_s: float | None = None
     fetched_s: float | None = None
+    settled: bool = False
     note: str = ""
 
 

@@ -11,8 +11,9 @@ from worlds import Kept, OwnedClock, channel, recorder, until
 
 from joulegram.config import ConfigError
 from joulegram.meters import Denied
-from joulegram.meters.polling import JsonSource, PolledMeter, Poller, Unanswered
+from joulegram.meters.polling import JsonSource, PolledMeter, Poller
 from joulegram.records import Gap, Knots
+from joulegram.web import Unanswered
 
 NEVER_S = 3600.0
 """A period in which the poller's own thread asks nothing: the test asks."""
@@ -223,7 +224,7 @@ def test_a_thread_that_hangs_makes_its_meter_missing_and_delays_no_other() -> No
 
 def test_an_answer_is_its_status_and_its_body(plug: Host) -> None:
     plug.body = {"power": 12}
-    assert JsonSource(f"{plug.url}/status?id=0", 5).get(query="up").json() == {"power": 12}
+    assert JsonSource(f"{plug.url}/status?id=0", 5).get(parameters={"query": "up"}).json() == {"power": 12}
     path, asked, _ = plug.asked[0]
     assert (path, asked) == ("/status", {"id": ["0"], "query": ["up"]})
 

@@ -10,10 +10,9 @@ from hosts import Host, host
 from worlds import until
 
 from joulegram.config import ConfigError, Settings
-from joulegram.extras import MissingExtra
 from joulegram.meters import Absent, Denied
-from joulegram.meters.polling import Unanswered
 from joulegram.meters.prometheus import PrometheusMeter
+from joulegram.web import Unanswered
 
 AT = 1_435_781_451.781
 
@@ -158,8 +157,6 @@ def test_without_an_address_there_is_nothing_and_nothing_is_imported(monkeypatch
     monkeypatch.setitem(sys.modules, "requests", None)
     with pytest.raises(Absent, match=r"meter option prometheus\.url"):
         PrometheusMeter.open(Settings())
-    with pytest.raises(MissingExtra, match=r'pip install "joulegram\[remote\]"'):
-        PrometheusMeter.open(settings("http://127.0.0.1:1"))
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -30,9 +30,10 @@ from math import isnan
 from typing import Any
 
 from joulegram.config import Settings
-from joulegram.meters.options import Options
-from joulegram.meters.polling import REMOTE_OPTIONS, JsonSource, PolledMeter, Remote, Unanswered
+from joulegram.meters.polling import REMOTE_OPTIONS, JsonSource, PolledMeter, Remote
 from joulegram.meters.tally import decimals, joules_in, number
+from joulegram.options import Options
+from joulegram.web import Unanswered
 
 ACCURACY = 0.05
 """Where `accuracy` is not given. Electricity meters are certified to 1 or 2 % (IEC 62053-21, classes 1 and 2), plugs to
@@ -55,9 +56,8 @@ class HttpMeter(PolledMeter):
             Absent: no address is configured.
             ConfigError: an option is wrong.
             Denied: it wants a password.
-            MissingExtra: requests is not installed.
         """
-        options = Options(settings, "http", KNOWN)
+        options = Options("meter", "http", settings.meter_options, KNOWN)
         remote = Remote.read(options, "node", unstated=ACCURACY)
         path = options.text("path")
         try:

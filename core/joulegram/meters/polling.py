@@ -6,34 +6,24 @@ than the channel's `lag_s` says; where no answer came it is NaN, until one comes
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import nan
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
-from urllib.parse import urlsplit
+from typing import Any, ClassVar, Literal
 
 from joulegram.config import ConfigError
-from joulegram.extras import MissingExtra
 from joulegram.meters import Denied, Meter, Unneeded
-from joulegram.meters.options import Options
 from joulegram.meters.tally import UNITS, Tally, joules_in, summed, tally
 from joulegram.notices import warn
+from joulegram.options import Options
 from joulegram.records import Channel
 from joulegram.units import NS_PER_S
+from joulegram.web import Answer, Site, Unanswered
 
-if TYPE_CHECKING:
-    import requests
-
-MOST_BYTES = 1 << 20
 MOST_WAIT_S = 15.0
 """A source that does not answer is asked ever more rarely, down to this."""
-
-
-class Unanswered(Exception):
-    """No figure came; the message says what came instead."""
 
 
 # -- asking again and again -----------------------------------------------------------------------------------------
@@ -167,109 +157,20 @@ class PolledMeter(Meter):
 # -- asking once ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a host answered, whatever its status code."""
+class JsonSource(Site):
+    """A site that a meter asks."""
 
-    host: str
-    status: int
-    body: bytes
-
-    def json(self) -> Any:
-        """The body of an answer that is fine.
-
-        Raises:
-            Unanswered: it is an error, or no JSON.
-        """
-        if self.status != 200:
-            raise Unanswered(f"{self.host} answered with HTTP {self.status}")
-        return self.parsed()
-
-    def parsed(self) -> Any:
-        """The body of any answer.
-
-        Raises:
-            Unanswered: it is no JSON.
-        """
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            raise Unanswered(f"{self.host} did not answer in JSON (HTTP {self.status})") from None
-
-
-class JsonSource:
-    """GET requests to one address.
-
-    Redirects are not followed: a key must not travel to where it was not meant to go. Neither the key nor the address's
-    path and query, which may hold one, is in any message.
-
-    Args:
-        url: where to ask.
-        timeout_s: how long an answer may take (s).
-        headers: sent along.
-        token: a bearer token.
-        login: user and password.
-
-    Raises:
-        MissingExtra: requests is not installed.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        timeout_s: float,
-        headers: Mapping[str, str] | None = None,
-        token: str = "",
-        login: tuple[str, str] | None = None,
-    ) -> None:
-        try:
-            import requests
-        except ImportError:
-            raise MissingExtra('asking over the network needs requests: pip install "joulegram[remote]"') from None
-
-        self.host = urlsplit(url).hostname or "the address"
-        self._url, self._timeout_s, self._token = url, timeout_s, token
-        self._session = requests.Session()
-        self._session.headers.update(headers or {})
-        # Given as `auth`, a key is not replaced by one that ~/.netrc may have for this host.
-        if token or login:
-            self._session.auth = login or self._authorised
-
-    def get(self, **parameters: str) -> Answer:
-        """Asks once.
+    def get(self, *asked: Any, **named: Any) -> Answer:
+        """Asks once; the arguments are those of a `Site`.
 
         Raises:
             Denied: the source wants a key, or another one.
             Unanswered: there was no answer in time, or it sends us elsewhere.
         """
-        import requests
-
-        deadline_s = time.monotonic() + self._timeout_s
-        try:
-            with self._session.get(
-                self._url, params=parameters, timeout=self._timeout_s, allow_redirects=False, stream=True
-            ) as response:
-                if response.status_code in (401, 403):
-                    raise Denied(f"{self.host} wants a key, or another one (HTTP {response.status_code})")
-                if response.is_redirect:
-                    raise Unanswered(f"{self.host} sends us elsewhere; give the address that it names")
-                return Answer(self.host, response.status_code, self._body(response, deadline_s))
-        except requests.Timeout:
-            raise Unanswered(f"{self.host} did not answer within {self._timeout_s:g} s") from None
-        except (requests.RequestException, ValueError) as error:  # their text holds the address
-            raise Unanswered(f"{self.host} could not be asked ({type(error).__name__})") from None
-
-    def _authorised(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
-
-    def _body(self, response: requests.Response, deadline_s: float) -> bytes:
-        body = bytearray()
-        for piece in response.iter_content(1 << 14):
-            body += piece
-            if len(body) > MOST_BYTES or time.monotonic() > deadline_s:
-                raise Unanswered(f"the answer of {self.host} did not come to an end")
-        return bytes(body)
+        answer = super().get(*asked, **named)
+        if answer.status in (401, 403):
+            raise Denied(f"{self.host} wants a key, or another one (HTTP {answer.status})")
+        return answer
 
 
 # -- the options of such a meter ------------------------------------------------------------------------------------
@@ -311,7 +212,7 @@ class Remote:
         """
         url = options.text("url")
         if not url:
-            raise Unneeded(f"no address is configured (meter option {options.meter}.url)")
+            raise Unneeded(f"no address is configured (meter option {options.plugin}.url)")
         if not url.startswith(("http://", "https://")):
             raise options.wrong("url", "an address that begins with http:// or https:// is needed")
         unit = options.choice("unit", UNITS)

@@ -25,9 +25,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from joulegram.config import ConfigError, Settings
-from joulegram.meters.options import Options
-from joulegram.meters.polling import REMOTE_OPTIONS, Answer, JsonSource, PolledMeter, Remote, Unanswered
+from joulegram.meters.polling import REMOTE_OPTIONS, JsonSource, PolledMeter, Remote
 from joulegram.meters.tally import number
+from joulegram.options import Options
+from joulegram.web import Answer, Unanswered
 
 KNOWN = (*REMOTE_OPTIONS, "query", "label", "scrape_s", "token", "headers", "user", "password")
 
@@ -48,10 +49,9 @@ class PrometheusMeter(PolledMeter):
             Absent: no address is configured.
             ConfigError: an option is wrong, or the server cannot read the query.
             Denied: the server wants a token.
-            MissingExtra: requests is not installed.
             Unanswered: the server did not answer, and only it knows the series.
         """
-        options = Options(settings, "prometheus", KNOWN)
+        options = Options("meter", "prometheus", settings.meter_options, KNOWN)
         scrape_s = options.number("scrape_s", DEFAULT_SCRAPE_S)
         remote = Remote.read(options, "cpu", unstated=0.0, refresh_s=scrape_s)
         query, label = options.text("query"), options.text("label")
@@ -64,7 +64,9 @@ class PrometheusMeter(PolledMeter):
             options.text("token"),
             options.login(),
         )
-        poller = remote.poller("prometheus", lambda: _named(_result(source.get(query=query)), label, options))
+        poller = remote.poller(
+            "prometheus", lambda: _named(_result(source.get(parameters={"query": query})), label, options)
+        )
         poller.begin([] if label else [""])
         where = f"from the Prometheus query {query} at {source.host}"
         return cls(poller, [remote.channel(name or "prometheus", where) for name in poller.names])

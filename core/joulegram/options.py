@@ -1,4 +1,4 @@
-"""Options of a meter, read into what it works with; a mistake is one line that names the option and the remedy."""
+"""Options of a meter or a feed, read into what it works with; a mistake is one line that names the remedy."""
 
 from __future__ import annotations
 
@@ -7,34 +7,35 @@ from collections.abc import Collection, Mapping
 from math import isfinite
 from typing import Any
 
-from joulegram.config import ConfigError, Settings
+from joulegram.config import ConfigError
 
 
 class Options:
-    """The options of one meter, as its user wrote them in a file or, as text, in the environment.
+    """The options of one plugin, as its user wrote them in a file or, as text, in the environment.
 
     A message never holds the value of an option, which may be a secret.
 
     Args:
-        settings: all settings.
-        meter: the meter's name.
+        kind: what sort of plugin, ``meter`` or ``feed``.
+        name: the plugin's.
+        tables: the options of all plugins of that kind, by name.
         known: the options that there are.
 
     Raises:
         ConfigError: an option is misspelt.
     """
 
-    def __init__(self, settings: Settings, meter: str, known: Collection[str]) -> None:
-        self.meter = meter
-        self._values: Mapping[str, Any] = settings.meter_options.get(meter, {})
-        for name in self._values:
-            if name not in known:
-                nearest = difflib.get_close_matches(name, known, n=1)
-                raise self.wrong(name, f"there is no such option; known are {', '.join(nearest or sorted(known))}")
+    def __init__(self, kind: str, name: str, tables: Mapping[str, Mapping[str, Any]], known: Collection[str]) -> None:
+        self.kind, self.plugin = kind, name
+        self._values: Mapping[str, Any] = tables.get(name, {})
+        for option in self._values:
+            if option not in known:
+                nearest = difflib.get_close_matches(option, known, n=1)
+                raise self.wrong(option, f"there is no such option; known are {', '.join(nearest or sorted(known))}")
 
     def wrong(self, name: str, why: str) -> ConfigError:
         """The error of an option."""
-        return ConfigError(f"meter option {self.meter}.{name}: {why}")
+        return ConfigError(f"{self.kind} option {self.plugin}.{name}: {why}")
 
     def given(self, name: str) -> bool:
         """Whether the user set an option."""
