@@ -240,10 +240,22 @@ def test_a_span_over_the_change_of_an_hour_is_priced_hour_by_hour() -> None:
 
 
 def test_the_hours_of_one_source_are_one_phrase() -> None:
-    recorded = trace(traced(GPU, line(0, 10, 1000)))
+    end_s = 50 * HOUR_S
+    recorded = trace(traced(GPU, line(0, end_s, 1000), end_s=end_s), end_s=end_s)
     how = footprint(recorded, book(*(grid(100.0 + n, n * HOUR_S) for n in range(100)))).carbon_g.how
     assert how.count("a feed") == 1
-    assert "DK 100 to 199 gCO2e/kWh" in how
+    assert "DK 100 to 149 gCO2e/kWh" in how
+
+
+def test_a_span_tells_of_the_hours_that_it_was_in_alone() -> None:
+    recorded = trace(traced(GPU, line(0, 2 * HOUR_S, 7200), end_s=2 * HOUR_S), end_s=2 * HOUR_S)
+    hours = (grid(1 * J_PER_KWH, 0), grid(3 * J_PER_KWH, HOUR_S, kind="forecast", source="a guess"))
+    priced = book(grid(9 * J_PER_KWH, kind="static", source="a year"), *hours)
+    first, both = footprint(recorded, priced, 0, HOUR_S).carbon_g, footprint(recorded, priced).carbon_g
+    assert (first.method, both.method) == ("measured", "estimated")
+    assert "a guess" not in first.how
+    assert "a guess" in both.how
+    assert "a year" not in both.how
 
 
 def test_signals_bases_and_accountings_are_kept_apart() -> None:

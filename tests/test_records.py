@@ -20,6 +20,7 @@ from joulegram.records import (
     IntensityPoint,
     Knots,
     Lineage,
+    MorePoints,
     Note,
     PhaseMoments,
     PriceBook,
@@ -55,6 +56,7 @@ RECORDS: list[Record] = [
     SpanRecord("s-2", "s-1", "track", "line\nbreak", None, 5, 6),
     PriceBook(Pue(1.2, 1.1, 1.3, "measured", "as given"), (POINT, POINT), "direct", "corrected", 1.75e9),
     PriceBook(Pue(1.0, 1.0, 2.0, "estimated", "not given"), (), "lifecycle"),
+    MorePoints((POINT,)),
     StepCount(
         "fit", "8×3 float32", 1 << 60, "counted", {"mine::op": 2}, "float32", "cpu", 2, 9, 0.5, [{"path": "Net"}]
     ),

@@ -558,11 +558,11 @@ class _Tariff:
 
     def __init__(self, key: _Key, points: list[IntensityPoint], trace: Trace, energy: Curve) -> None:
         self.key = key
+        self._points = points
+        self._in_force = trace.timeline.in_force(points)
         self._best, self._low, self._high = (
-            trace.timeline.steps(points, bound) for bound in ("g_per_kwh", "low", "high")
+            self._in_force.taking([getattr(point, bound) for point in points]) for bound in ("g_per_kwh", "low", "high")
         )
-        self._method = weakest(_METHOD_OF_KIND[point.kind] for point in points)
-        self._how = _described(points)
         self._energy = energy
 
     @cached_property
@@ -576,6 +576,11 @@ class _Tariff:
         return _Priced(
             price(energy, self._best), price(energy, self._low), price(energy, self._high), weigh(energy, nowhere)
         )
+
+    def used(self, start_ns: int, end_ns: int) -> list[IntensityPoint]:
+        """The points in force at some time of a span, in their order."""
+        places = self._in_force.between(start_ns, end_ns)
+        return [self._points[int(place)] for place in np.unique(places[np.isfinite(places)])]
 
     def known_without(self, other: _Tariff | None) -> Steps:
         """1 where this tariff has an intensity and the other has none, else 0."""
@@ -594,7 +599,7 @@ class _Tariff:
         unpriced_j = _over(priced.unpriced_j, start_ns, end_ns)
         if np.all(np.isnan(highs)) or (unpriced_j > 0 and unpriced_j >= joules.value * (1 - 1e-9)):
             return Quantity.absent(f"no {signal} {basis} intensity is known for this time", joules.missing)
-        missing = joules.missing
+        points, missing = self.used(start_ns, end_ns), joules.missing
         if np.any(np.isnan(highs)):
             missing = (*missing, f"{unpriced_j:.3g} J in hours without {signal} {basis} intensity")
         value = _over(priced.best, start_ns, end_ns) * pue.value
@@ -610,8 +615,8 @@ class _Tariff:
             value,
             min(max(low_g, 0.0) * pue.low, value),
             None if high_g is None else max(high_g * pue.high, value),
-            weakest([joules.method, self._method, *_default_pue(pue)]),
-            f"{self._how}; PUE {pue.value:g} ({pue.source})",
+            weakest([joules.method, *(_METHOD_OF_KIND[point.kind] for point in points), *_default_pue(pue)]),
+            f"{_described(points)}; PUE {pue.value:g} ({pue.source})",
             missing,
         )
 

@@ -182,7 +182,8 @@ class Header(Record):
     attributes: Mapping[str, Any] = field(default_factory=dict)
     pue: float | str | None = None
     """What the user said of it; the price that is recorded later holds what that stands for."""
-    basis: Basis = "lifecycle"
+    basis: Basis | None = None
+    """What the user said of it; None for that of what the run is priced with."""
     version: int = FORMAT_VERSION
 
 
@@ -296,7 +297,17 @@ class Pue(Record):
 
 @dataclass(frozen=True, slots=True)
 class PriceBook(Record):
-    """What energy was priced with: PUE, intensity points and the basis that the run chose."""
+    """What energy was priced with.
+
+    Args:
+        pue: of the building.
+        intensity: later points of one time go before earlier ones, those with a time before those without.
+        basis: the one that the run's carbon is on.
+        reason: why it was made.
+        made_s: when (s since 1970).
+        zone: the grid zone; None for unknown.
+        place: in words, how the zone was found.
+    """
 
     tag: ClassVar[str] = "price"
 
@@ -305,6 +316,17 @@ class PriceBook(Record):
     basis: Basis
     reason: str = "as recorded"
     made_s: float = 0.0
+    zone: str | None = None
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MorePoints(Record):
+    """Intensity that became known after the price book before it, or that its feed has corrected."""
+
+    tag: ClassVar[str] = "points"
+
+    intensity: tuple[IntensityPoint, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,7 +442,8 @@ class End(Record):
 
 
 _RECORDS: tuple[type[Record], ...] = (
-    Header, Channel, Anchor, Knots, Gap, SpanRecord, PriceBook, StepCount, PhaseMoments, Lineage, Note, Heartbeat, End,
+    Header, Channel, Anchor, Knots, Gap, SpanRecord, PriceBook, MorePoints, StepCount, PhaseMoments, Lineage, Note,
+    Heartbeat, End,
 )  # fmt: skip
 _BY_TAG = {record.tag: record for record in _RECORDS}
 _NESTED: dict[str, type[Record]] = {"anchor": Anchor, "pue": Pue}
@@ -445,7 +468,7 @@ def from_plain(record: type[R], values: Mapping[str, Any]) -> R:
     for name, nested in _NESTED.items():
         if isinstance(known.get(name), Mapping):
             known[name] = from_plain(nested, known[name])
-    if record is PriceBook:
+    if record in (PriceBook, MorePoints):
         known["intensity"] = tuple(from_plain(IntensityPoint, point) for point in known["intensity"])
     if record is Knots:  # JSON knows no tuples
         known["curves"] = {name: (times, values) for name, (times, values) in known["curves"].items()}

@@ -43,7 +43,8 @@ def point(g_per_kwh: float, start_s: float | None = None, length_s: float | None
 
 
 def at(timeline: Timeline, points: list[IntensityPoint], mono_s: float, bound: str = "g_per_kwh") -> float:
-    return float(timeline.steps(points, bound).at([ns(mono_s)])[0])
+    held = timeline.in_force(points).taking([getattr(point, bound) for point in points])
+    return float(held.at([ns(mono_s)])[0])
 
 
 STEADY = Timeline([anchor(100, 0), anchor(110, 10), anchor(120, 20)])
@@ -202,7 +203,7 @@ def test_daylight_saving_changes_nothing() -> None:
         IntensityPoint(g, g, g, "DK", "a feed", "measured", start_s=change_s + at_s, length_s=3600)
         for g, at_s in ((1, -3600), (2, 0), (3, 3600))
     ]
-    assert [float(timeline.steps(hours).at([ns(t)])[0]) for t in (0, 1799, 1801, 5399, 5401)] == [1, 1, 2, 2, 3]
+    assert [at(timeline, hours, t) for t in (0, 1799, 1801, 5399, 5401)] == [1, 1, 2, 2, 3]
 
 
 def test_after_a_suspend_the_hour_is_the_one_that_it_woke_up_in() -> None:
@@ -246,5 +247,5 @@ def test_the_intensity_at_a_moment_is_the_one_of_the_time_on_the_wall(
         if min(abs(wall_s - edge) for edge in edges) < 1e-4:
             continue
         holding = [p.g_per_kwh for p in points if p.start_s <= wall_s < p.start_s + p.length_s]
-        seen = float(timeline.steps(points).at([moment])[0])
+        seen = float(timeline.in_force(points).taking([p.g_per_kwh for p in points]).at([moment])[0])
         assert seen == holding[-1] if holding else np.isnan(seen)

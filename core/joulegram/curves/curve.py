@@ -136,6 +136,12 @@ class Steps:
         index = np.searchsorted(self.edges_ns, np.asarray(times_ns, np.int64), side="right") - 1
         return self.values[np.maximum(index, 0)]
 
+    def taking(self, values: Sequence[float]) -> Steps:
+        """Of a step function of places in a list, the one of the values there; NaN stays."""
+        known = np.isfinite(self.values)
+        found = np.asarray(values, np.float64)[np.where(known, self.values, 0).astype(np.int64)]
+        return Steps(self.edges_ns, np.where(known, found, np.nan))
+
     def seconds_above(self, start_ns: int, end_ns: int, level: float = 0.5) -> float:
         """How much of an interval (ns) is spent above a level (s)."""
         inner = self.edges_ns[(self.edges_ns > start_ns) & (self.edges_ns < end_ns)]

@@ -64,26 +64,25 @@ class Timeline:
                 slept += lag if lag > JUMP_NS else 0
         return slept / NS_PER_S
 
-    def steps(self, points: Sequence[IntensityPoint], bound: str = "g_per_kwh") -> Steps:
-        """Intensity over monotonic time (gCO2e/kWh); NaN where no point holds.
+    def in_force(self, points: Sequence[IntensityPoint]) -> Steps:
+        """Which point holds when, over monotonic time, as its place among them; NaN where none does.
 
         Args:
             points: of one signal, basis and accounting; points with a time go before those without, later before
                 earlier ones.
-            bound: which of a point's numbers: ``g_per_kwh``, ``low`` or ``high``.
         """
-        timeless = [getattr(point, bound) for point in points if point.start_s is None]
-        default = timeless[-1] if timeless else float("nan")
-        timed = [point for point in points if point.start_s is not None]
+        timeless = [place for place, point in enumerate(points) if point.start_s is None]
+        default = float(timeless[-1]) if timeless else float("nan")
+        timed = [(place, p.start_s, p.length_s or 0.0) for place, p in enumerate(points) if p.start_s is not None]
         if not timed:
             return Steps.constant(default)
-        edges_s = np.unique(
-            [edge for p in timed for edge in (p.start_s or 0.0, (p.start_s or 0.0) + (p.length_s or 0.0))]
-        )
+        places, starts_s, lengths_s = (np.array(column, float) for column in zip(*timed, strict=True))
+        ends_s = starts_s + lengths_s
+        edges_s = np.unique(np.concatenate([starts_s, ends_s]))
         values = np.full(len(edges_s), default)
-        for point in timed:
-            start_s = point.start_s or 0.0
-            values[(edges_s >= start_s) & (edges_s < start_s + (point.length_s or 0.0))] = getattr(point, bound)
+        stretches = zip(np.searchsorted(edges_s, starts_s), np.searchsorted(edges_s, ends_s), places, strict=True)
+        for first, last, place in stretches:
+            values[first:last] = place
         return self._on_monotonic(edges_s, values, default)
 
     def _on_monotonic(self, edges_s: Values, values: Values, default: float) -> Steps:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from joulegram.curves.curve import Curve
@@ -14,8 +14,10 @@ from joulegram.records import (
     Gap,
     Header,
     Heartbeat,
+    IntensityPoint,
     Knots,
     Lineage,
+    MorePoints,
     Note,
     PhaseMoments,
     PriceBook,
@@ -85,7 +87,14 @@ class JournalContent:
     @property
     def book(self) -> PriceBook | None:
         """What the run was priced with when it was recorded."""
-        return next((record for record in reversed(self.records) if isinstance(record, PriceBook)), None)
+        book: PriceBook | None = None
+        more: list[IntensityPoint] = []
+        for record in self.records:
+            if isinstance(record, PriceBook):
+                book, more = record, []
+            elif isinstance(record, MorePoints):
+                more += record.intensity
+        return replace(book, intensity=(*book.intensity, *more)) if book and more else book
 
     @property
     def lineage(self) -> Lineage | None:
@@ -125,7 +134,9 @@ def content_of(records: Iterable[Record]) -> JournalContent | None:
             case _:
                 if isinstance(record, End):
                     anchors.append(record.anchor)
-                kept[len(kept) if isinstance(record, PriceBook | Lineage | End) else record.to_line()] = record
+                kept[len(kept) if isinstance(record, PriceBook | MorePoints | Lineage | End) else record.to_line()] = (
+                    record
+                )
     if header is None:
         return None
     in_time = sorted(set(anchors), key=lambda anchor: (anchor.mono_ns, anchor.wall_ns))

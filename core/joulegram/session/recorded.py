@@ -139,7 +139,7 @@ class RecordedRun:
             return PriceBook(
                 pricing.pue_of(header.pue),
                 _annual(self.zone),
-                header.basis,
+                header.basis or "lifecycle",
                 "no price was recorded: the yearly mean",
                 time.time(),
             )
