@@ -32,6 +32,7 @@ def own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith("JOULEGRAM_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("JOULEGRAM_METERS", "cpu_model")
+    monkeypatch.setenv("JOULEGRAM_INTENSITY", "annual")
     monkeypatch.setenv("JOULEGRAM_LEDGER", str(tmp_path / "ledger"))
     monkeypatch.setenv("JOULEGRAM_RUNTIME_DIR", str(tmp_path / "runtime"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))

@@ -19,6 +19,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """Writes the user's file and a project's pyproject.toml and sets variables; gives the project's folder."""
     monkeypatch.delenv("JOULEGRAM_LEDGER")
     monkeypatch.delenv("JOULEGRAM_METERS")
+    monkeypatch.delenv("JOULEGRAM_INTENSITY")
     folder = tmp_path / "project" / "src"
     folder.mkdir(parents=True)
 

@@ -45,8 +45,9 @@ class Settings:
         stage: stage of the life cycle that a run belongs to.
         zone: grid zone (``DK``, ``DK-DK1``, ``US-CA``); None for unknown, priced at the world's average.
         pue: facility energy over IT energy: a number, ``datacenter`` for the survey's mean, None for unknown.
-        intensity: name of the feed that knows the grid's carbon intensity.
-        basis: ``lifecycle`` or ``direct``: which of a grid's emissions `carbon_g` counts.
+        intensity: feed that knows the grid's carbon intensity: ``auto`` for the one of the zone, or its name
+            (``neso``, ``series:PATH``, ``fixed:420``, ``annual`` for yearly means and no network).
+        basis: ``lifecycle`` or ``direct``: which of a grid's emissions `carbon_g` counts; None for what its feed gives.
         flops: how steps are counted: ``auto`` by their framework's counter, ``off`` not at all, or a counter's name.
         meters: names of the meters to open; None for all that are found.
         idle_w: the machine's CPU power with nothing running (W), once known.
@@ -62,8 +63,8 @@ class Settings:
     stage: str = "train"
     zone: str | None = None
     pue: float | str | None = None
-    intensity: str = "annual"
-    basis: Basis = "lifecycle"
+    intensity: str = "auto"
+    basis: Basis | None = None
     flops: str = "auto"
     meters: tuple[str, ...] | None = None
     idle_w: float | None = None
@@ -340,7 +341,9 @@ def _meters(value: Any) -> tuple[str, ...]:
 
 
 def _feed(value: Any) -> str:
-    return _plugin(registry.FEEDS, _text(value))
+    """``auto``, a feed's name, or that and what it is asked with, ``series:PATH``."""
+    text = _text(value)
+    return text if text == "auto" or _plugin(registry.FEEDS, text.partition(":")[0]) else ""
 
 
 def _flops(value: Any) -> str:

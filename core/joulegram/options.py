@@ -41,6 +41,10 @@ class Options:
         """Whether the user set an option."""
         return self._values.get(name) is not None
 
+    def shown(self, name: str) -> str:
+        """An option as text, whatever its type."""
+        return str(self._values.get(name, ""))
+
     def text(self, name: str, default: str = "") -> str:
         """A text; empty where there is none."""
         value = self._values.get(name, default)

@@ -61,6 +61,11 @@ def pue_of(setting: float | str | None) -> Pue:
     return Pue(setting, setting, setting, "measured", "as given")
 
 
+def unpriced(pue: float | str | None, basis: Basis | None) -> PriceBook:
+    """A book without any intensity: energy alone."""
+    return PriceBook(pue_of(pue), (), basis or "lifecycle")
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelFigure:
     """What one channel cost: this run's share and the whole device (J).

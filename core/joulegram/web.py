@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -87,14 +88,20 @@ class Site:
         login: tuple[str, str] | None = None,
         most_bytes: int = MOST_BYTES,
     ) -> None:
+        self.host = urlsplit(url).hostname or "the address"
+        self._url, self._timeout_s, self._most_bytes = url, timeout_s, most_bytes
+        self._headers, self._token, self._login = headers or {}, token, login
+
+    @cached_property
+    def _session(self) -> requests.Session:
+        """Made with the first question: loading requests takes a tenth of a second."""
         import requests
 
-        self.host = urlsplit(url).hostname or "the address"
-        self._url, self._timeout_s, self._token, self._most_bytes = url, timeout_s, token, most_bytes
-        self._session = requests.Session()
-        self._session.headers.update(headers or {})
+        session = requests.Session()
+        session.headers.update(self._headers)
         # Given as `auth`, even where there is none, a key is not replaced by one that ~/.netrc may have for this host.
-        self._session.auth = login or self._authorised
+        session.auth = self._login or self._authorised
+        return session
 
     def get(
         self,

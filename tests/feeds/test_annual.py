@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from joulegram.feeds import annual
-from joulegram.feeds.annual import AnnualFeed, resolve, search
+from joulegram.feeds.annual import resolve, search
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DATA = REPOSITORY.parent / "shared" / "data"
@@ -17,7 +17,7 @@ COUNTRIES = [zone for zone in search() if len(zone.code) == 2 and zone.code != "
 
 
 def points(zone):
-    return AnnualFeed().points(zone)
+    return annual.points(zone)
 
 
 def lifecycle(zone):

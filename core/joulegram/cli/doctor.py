@@ -16,15 +16,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from joulegram import __version__, config, pricing, registry
+from joulegram import __version__, config, registry
 from joulegram.config import Settings
+from joulegram.feeds.choice import choose
 from joulegram.host.clock import Clock
 from joulegram.host.cpu import cpus_of
 from joulegram.host.processes import affinity, cgroup_quota, cpu_count
 from joulegram.host.profile import own, profiles
 from joulegram.meters import Meter
 from joulegram.recorder.opening import Unopened, attempt, load, overlap
-from joulegram.records import Channel, PriceBook
+from joulegram.records import Channel
+from joulegram.session.books import yearly
 from joulegram.session.document import price_part
 from joulegram.session.place import ledger_path
 
@@ -54,8 +56,8 @@ def examine(ledger: str | None = None) -> dict[str, Any]:
         ConfigError: the configuration is not understood.
     """
     settings = config.load({"ledger": ledger})
-    points = registry.load(registry.FEEDS, settings.intensity)().points(settings.zone)
-    book = PriceBook(pricing.pue_of(settings.pue), tuple(points), settings.basis)
+    book = yearly(settings.zone, settings.pue, settings.basis, time.time())
+    chosen = choose(settings, book.zone, time.time)
     return {
         "schema_version": 1,
         "joulegram": __version__,
@@ -66,6 +68,8 @@ def examine(ledger: str | None = None) -> dict[str, Any]:
         "sampling": _sampling(),
         "flops": list(registry.names(registry.FLOPS)),
         "feeds": list(registry.names(registry.FEEDS)),
+        "asked": [feed.title for feed in chosen.feeds],
+        "not_asked": list(chosen.passed_over),
         "zone": settings.zone,
         "price": {key: value for key, value in price_part(book).items() if key not in ("reason", "made")},
         "ledger": _ledger(ledger_path(settings)),
@@ -191,6 +195,7 @@ def print_findings(findings: dict[str, Any], console: Console | None = None) -> 
     late = findings["sampling"]["late_ms"]
     console.print(Text(f"sampling  late by {late['median']:.2f} ms in the median, {late['most']:.1f} ms at most"))
     console.print(Text("FLOPs     " + (", ".join(findings["flops"]) or "missing: no FLOP counter is installed")))
+    console.print(Text(f"feeds     {_feeds_in_words(findings)}"))
     for point in findings["price"]["intensity"]:
         kind = f"{point['basis']}, {point['kind']}: {point['note']}"
         console.print(Text(f"intensity {point['zone']} {point['g_per_kwh']:g} g/kWh, {kind}"))
@@ -200,6 +205,13 @@ def print_findings(findings: dict[str, Any], console: Console | None = None) -> 
     console.print(Text(f"ledger    {ledger['path']}{'' if ledger['writable'] else ' (NOT WRITABLE)'}"))
     for extra, found in findings["extras"].items():
         console.print(Text(f"extra     {extra}: " + (found or f'not installed (pip install "joulegram[{extra}]")')))
+
+
+def _feeds_in_words(findings: dict[str, Any]) -> str:
+    asked = ", then ".join(findings["asked"]) or "none is asked: yearly means alone"
+    if not findings["asked"] and findings["zone"] is None:
+        asked += ", of the world, as the zone is unknown"
+    return "; ".join([asked, *(f"not {why}" for why in findings["not_asked"])])
 
 
 def _profile_in_words(found: dict[str, Any]) -> str:

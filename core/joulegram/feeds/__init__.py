@@ -7,12 +7,15 @@ or bases in one point. Others' feeds come in through the entry point group `joul
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf, isfinite
 from typing import Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from joulegram.config import ConfigError
 from joulegram.options import Options
@@ -76,10 +79,12 @@ class Feed(ABC):
         base_url: where it is asked, unless the user says otherwise; empty for one that every user runs by himself.
         known: its options, besides `base_url`; those that hold a key are in `secrets`.
         secrets: options without which it cannot be asked.
+        argument: the option that ``NAME:TEXT`` stands for; empty where a name is all there is.
         signal: ``average`` or ``marginal``.
         reach: what one question may be about.
         title: what it is called in words.
-        refused: values so far that no grid has, and that were left out.
+        refused: values that no grid has, and that were left out.
+        skew_s: how far (s) the source's clock was ahead of ours when it was last asked.
 
     Args:
         tables: options of all feeds by name.
@@ -95,6 +100,7 @@ class Feed(ABC):
     base_url: ClassVar[str] = ""
     known: ClassVar[tuple[str, ...]] = ()
     secrets: ClassVar[tuple[str, ...]] = ()
+    argument: ClassVar[str] = ""
     signal: Signal = "average"
     basis: Basis = "unknown"
     reach: Reach = Reach()
@@ -104,7 +110,7 @@ class Feed(ABC):
     ) -> None:
         self.options = Options("feed", self.name, tables, (*self.known, *self.secrets, "base_url"))
         self.wanted_basis, self.now_s = basis, now_s
-        self.refused = 0
+        self.refused, self.skew_s = 0, 0.0
         self.url = (self.options.text("base_url") or self.base_url).rstrip("/")
         if self.url and not self.url.startswith(("http://", "https://")):
             raise self.options.wrong("base_url", "an address that begins with http:// or https:// is needed")
@@ -113,6 +119,18 @@ class Feed(ABC):
     def ready(self) -> bool:
         """Whether it has the address and the keys that it needs to be asked."""
         return bool(self.url) and all(self.options.given(secret) for secret in self.secrets)
+
+    @property
+    def source(self) -> str:
+        """What its answers are kept under: the same feed with other options gives others. Holds no secret."""
+        shown = {name: self.options.shown(name) for name in sorted({*self.known} - {*self.secrets})}
+        told = json.dumps([self.url, self.wanted_basis, self.signal, self.basis, shown])
+        return f"{self.name}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+
+    @property
+    def host(self) -> str:
+        """Who is asked, for the spacing of questions."""
+        return urlsplit(self.url).netloc.rpartition("@")[2]
 
     @abstractmethod
     def serves(self, zone: str) -> bool:
@@ -171,6 +189,8 @@ class Feed(ABC):
             answer = site.get(path, parameters)
         except Unanswered as error:
             raise Unavailable(str(error)) from None
+        if answer.clock_s is not None:
+            self.skew_s = answer.clock_s - self.now_s()
         if answer.status in (401, 403):
             raise NotAllowed(f"{answer.host} wants a key, or another one (HTTP {answer.status})", answer.retry_s)
         if answer.status == 404:

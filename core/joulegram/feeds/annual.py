@@ -11,12 +11,13 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, cast
 
+from joulegram.feeds import Feed, NotServed
 from joulegram.records import Basis, IntensityPoint
 
 # Beside this file and not through importlib.resources, whose import alone takes 15 ms of a run's start.
@@ -63,33 +64,56 @@ class Zone:
     note: str
 
 
-class AnnualFeed:
-    """The best annual mean per basis: the zone's own row, else its country's, else the world's.
-
-        AnnualFeed().points("DK-DK1")  # Denmark's mean, with bounds as wide as a part of a country needs
-
-    An unknown zone gets the world average between the cleanest and the dirtiest country: never a country's figure.
-    """
+class AnnualFeed(Feed):
+    """Annual means as a feed like the others: the same value at all times."""
 
     name = "annual"
+    title = "annual means"
 
-    def points(self, zone: str | None) -> tuple[IntensityPoint, ...]:
-        """One lifecycle point, and a direct one where the table has one for the zone itself.
+    @property
+    def ready(self) -> bool:
+        """Always: it asks nobody."""
+        return True
 
-        Args:
-            zone: what the user gave: a code, a country's English name, or None. Case does not matter.
-        """
-        code = resolve(zone)
-        if code is None:
-            return (_world(zone),)
-        if code == WORLD:
-            return (_world(None),)  # to name the world is to name no grid
-        rows = _table()
-        own = rows.get(code)
-        if own is not None and own.basis == "lifecycle":
-            return (_known(own, code),)
-        country = _known(rows[code[:2]], code)
-        return (country,) if own is None else (country, _known(own, code))
+    def serves(self, zone: str) -> bool:
+        """All zones; those that are not known get the world's mean."""
+        return True
+
+    def latest(self, zone: str) -> IntensityPoint:
+        """The mean, for this hour."""
+        hour_s = self.now_s() // 3600 * 3600
+        return self.history(zone, hour_s, hour_s + 3600)[0]
+
+    def history(self, zone: str, start_s: float, end_s: float) -> list[IntensityPoint]:
+        """The mean, for all of a time, on the basis that is wanted where the table has it."""
+        on_basis = [point for point in points(zone) if self.wanted_basis in (None, point.basis)]
+        if not on_basis:
+            raise NotServed(f"the table has no {self.wanted_basis} figure for {zone}")
+        return [replace(on_basis[0], start_s=start_s, length_s=end_s - start_s)]
+
+
+def points(zone: str | None) -> tuple[IntensityPoint, ...]:
+    """The best annual mean per basis: the zone's own row, else its country's, else the world's.
+
+        points("DK-DK1")  # Denmark's mean, with bounds as wide as a part of a country needs
+
+    One lifecycle point, and a direct one where the table has one for the zone itself; neither has a time. An unknown
+    zone gets the world average between the cleanest and the dirtiest country: never a country's figure.
+
+    Args:
+        zone: what the user gave: a code, a country's English name, or None. Case does not matter.
+    """
+    code = resolve(zone)
+    if code is None:
+        return (_world(zone),)
+    if code == WORLD:
+        return (_world(None),)  # to name the world is to name no grid
+    rows = _table()
+    own = rows.get(code)
+    if own is not None and own.basis == "lifecycle":
+        return (_known(own, code),)
+    country = _known(rows[code[:2]], code)
+    return (country,) if own is None else (country, _known(own, code))
 
 
 def resolve(zone: str | None) -> str | None:

@@ -21,15 +21,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from joulegram import config
 from joulegram.host.clock import Clock
-from joulegram.host.forking import importing
 from joulegram.host.launcher import rank as launcher_rank
 from joulegram.host.processes import process_started
 from joulegram.ledger.writer import JournalWriter, free_path
 from joulegram.notices import warn
 from joulegram.recorder.opening import open_quick
 from joulegram.recorder.recorder import Recorder
-from joulegram.records import FLOPS_IN, Header, Lineage, PriceBook, SpanRecord, Status
+from joulegram.records import FLOPS_IN, Header, Lineage, SpanRecord, Status
 from joulegram.session import place
+from joulegram.session.prices import Prices
+from joulegram.units import NS_PER_S
 
 if TYPE_CHECKING:
     from joulegram.curves.trace import RecorderTrace
@@ -41,8 +42,6 @@ T = TypeVar("T")
 
 PRICE_WAIT_S = 1.0
 MOST_COUNTERS = 256
-CALLER_FIRST_S = 0.025
-"""Pricing loads NumPy, which keeps the interpreter busy: by then the caller is at work."""
 # Edges at which meters that take microseconds are read in the caller's thread.
 _INSTANT_KINDS = frozenset({"run", "epoch"})
 LAP_FIGURES = ("flops", "energy_j", "node_energy_j", "facility_energy_j", "carbon_g", "duration_s")
@@ -163,8 +162,7 @@ class Run:
         self._root: Span | None = None
         self._owner = self
         """The run whose recorder this one uses: itself, or the one that it joined in this process."""
-        self._book: PriceBook | None = None
-        self._priced = threading.Event()
+        self._prices: Prices | None = None
         self._marker = Span(self, "run", name, None, {})
         self._span_numbers = count(1)
         self._span_prefix = os.urandom(4).hex()
@@ -428,7 +426,8 @@ class Run:
         from joulegram import pricing
         from joulegram.curves.trace import together
 
-        book = self._owner._book or PriceBook(pricing.pue_of(self._settings.pue), (), self._settings.basis)
+        prices = self._owner._prices
+        book = (prices and prices.book) or pricing.unpriced(self._settings.pue, self._settings.basis)
         return pricing.Pricer(together([self.trace(now_ns)]), book, self._settings.peaks)
 
     def trace(self, now_ns: int | None = None) -> RecorderTrace:
@@ -461,7 +460,9 @@ class Run:
         recorder.edge(self._end_ns, instantly=True)
         try:
             recorder.settle(status, self._end_ns)
-            self._priced.wait(PRICE_WAIT_S)
+            if self._prices is not None:
+                self._prices.ready.wait(PRICE_WAIT_S)
+                self._prices.end()
         finally:
             _LIVE.remove(self)
             self._marker._leave()
@@ -506,7 +507,18 @@ def check_settings(**given: Any) -> None:
     Raises:
         ConfigError: an argument, a configuration file or the environment says what joulegram does not understand.
     """
-    config.load(given)
+    _settings(given)
+
+
+def _settings(given: Mapping[str, Any]) -> config.Settings:
+    """The settings in force; a feed that is named has to be able to answer."""
+    settings = config.load(given)
+    if settings.intensity not in ("auto", "annual"):
+        from joulegram.feeds.annual import resolve
+        from joulegram.feeds.choice import choose
+
+        choose(settings, resolve(settings.zone), time.time)
+    return settings
 
 
 def start(
@@ -555,7 +567,7 @@ def start(
     }  # fmt: skip
     if config.disabled():
         return Run(name or "run", config.Settings(project=project, stage=stage or "train", zone=zone), attributes or {})
-    run = Run(name or "run", config.load(given), attributes or {})
+    run = Run(name or "run", _settings(given), attributes or {})
     try:
         _begin(run, name, separate, run_id, launcher_rank() if rank is None else rank)
     except config.ConfigError:
@@ -617,7 +629,9 @@ def _begin(run: Run, name: str | None, separate: bool, run_id: str | None, rank:
     if joined_pid is not None:
         run._root = run._as_span().open()
     _tell_children()
-    threading.Thread(target=_price, args=(run,), name="joulegram-price", daemon=True).start()
+    recorder, wall_s = run._recorder, lambda: clock.anchor().wall_ns / NS_PER_S
+    run._prices = Prices(run.id, run._settings, recorder.say, recorder.note, anchor.wall_ns / NS_PER_S, wall_s)
+    run._prices.start()
 
 
 def _innermost() -> Span | None:
@@ -634,35 +648,6 @@ def _enclosing_in_process() -> Run | None:
         return span._run
     # A thread that was started on its own is in what is live around all of the process.
     return next((run for run in _LIVE if run._live() is not None), None)
-
-
-def _price(run: Run) -> None:
-    """Looks up what the run is priced with, off the caller's thread, and keeps it with the run."""
-    time.sleep(CALLER_FIRST_S)
-    try:
-        with importing():
-            from joulegram import pricing, registry
-
-            feed = registry.load(registry.FEEDS, run._settings.intensity)()
-        points = feed.points(run.zone)
-        run._book = PriceBook(
-            pricing.pue_of(run._settings.pue), tuple(points), run._settings.basis, made_s=_wall_s(run)
-        )
-        if run._recorder is not None:
-            run._recorder.say(run._book)
-        hint = next((point.note for point in points if run.zone and "world average" in point.note), None)
-        if hint:
-            warn(f"joulegram: {hint}")
-    except Exception as problem:
-        why = str(problem) if isinstance(problem, LookupError | OSError) else repr(problem)
-        warn(f"joulegram cannot price run {run.id}: {why}")
-    finally:
-        run._priced.set()
-
-
-def _wall_s(run: Run) -> float:
-    assert run._recorder is not None
-    return run._recorder.clock.anchor().wall_ns / 1e9
 
 
 class track:
@@ -685,8 +670,9 @@ class track:
             ``serve``, ``idle``, ``retrain``).
         zone: grid zone (``joulegram zones TEXT`` finds it); unknown by default, priced at the world's average.
         pue: facility energy over IT energy, or ``datacenter`` for the survey's mean.
-        intensity: name of the feed that knows the grid's carbon intensity; ``annual``, the yearly mean, by default.
-        basis: ``lifecycle`` or ``direct``: which emissions of a grid `carbon_g` counts.
+        intensity: feed that knows the grid's carbon intensity: ``auto``, the one of the zone, by default; or a name
+            (``neso``, ``series:PATH``, ``fixed:420``; ``annual`` for yearly means and no network).
+        basis: ``lifecycle`` or ``direct``: which emissions of a grid `carbon_g` counts; what the feed gives by default.
         flops: how steps are counted: ``auto`` by their framework's counter, ``off`` not at all, or a counter's name.
         ledger: folder in which the run is kept.
         meters: names of the meters to open; all that are found by default.

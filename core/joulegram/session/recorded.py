@@ -11,14 +11,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from joulegram import config, pricing, registry
+from joulegram import config, pricing
 from joulegram.curves.trace import RecorderTrace, together
+from joulegram.feeds import annual
 from joulegram.host.clock import Clock
 from joulegram.ledger.ledger import Ledger, Summary, UnknownRun
 from joulegram.ledger.stored import Recording, StoredRun, write_price
 from joulegram.pricing import Footprint, Pricer
 from joulegram.records import Basis, IntensityPoint, Lineage, PriceBook, SpanRecord
 from joulegram.session import place
+from joulegram.session.books import yearly
 from joulegram.session.document import describe, listed, listed_run
 from joulegram.units import NS_PER_S
 
@@ -136,13 +138,8 @@ class RecordedRun:
             return self.stored.book
         except LookupError:
             header = self.stored.header
-            return PriceBook(
-                pricing.pue_of(header.pue),
-                _annual(self.zone),
-                header.basis or "lifecycle",
-                "no price was recorded: the yearly mean",
-                time.time(),
-            )
+            why = "no price was recorded: the yearly mean"
+            return yearly(self.zone, header.pue, header.basis, time.time(), why)
 
     @property
     def pricer(self) -> Pricer:
@@ -237,7 +234,7 @@ class RecordedRun:
             basis: ``lifecycle`` or ``direct``.
             intensity: other intensity points, instead of a zone's annual mean.
         """
-        points = intensity or (_annual(zone) if zone is not None else self.book.intensity)
+        points = intensity or (annual.points(zone) if zone is not None else self.book.intensity)
         book = replace(
             self.book,
             intensity=tuple(points),
@@ -279,11 +276,6 @@ class RecordedRun:
     def document(self) -> dict[str, Any]:
         """The run as plain data, as `joulegram report --json` prints it."""
         return describe(self)
-
-
-def _annual(zone: str | None) -> tuple[IntensityPoint, ...]:
-    points: tuple[IntensityPoint, ...] = registry.load(registry.FEEDS, "annual")().points(zone)
-    return points
 
 
 def summarise(stored: StoredRun) -> Summary:

@@ -1,0 +1,140 @@
+"""What a live run is priced with: the yearly mean at once, then what its feed says, kept up to date off its threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from joulegram.config import Settings
+from joulegram.host.forking import importing
+from joulegram.notices import warn
+from joulegram.records import IntensityPoint, MorePoints, PriceBook, Record
+
+if TYPE_CHECKING:
+    from joulegram.feeds.choice import Choice
+    from joulegram.feeds.fetching import Outage, Watch
+
+CALLER_FIRST_S = 0.025
+"""Pricing loads NumPy, which keeps the interpreter busy: by then the caller is at work."""
+
+
+class Prices:
+    """The price book of a run, on a thread that nobody waits for.
+
+    Attributes:
+        book: as it stands; None before there is one.
+        ready: set once there is a first book, or there will be none.
+
+    Args:
+        run_id: the run's.
+        settings: zone, PUE, basis and feed as the user gave them.
+        say: keeps a record with the run.
+        note: keeps a note with the run: its kind and text.
+        start_s: when the run started (s since 1970).
+        now_s: wall clock (s since 1970).
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        settings: Settings,
+        say: Callable[[Record], None],
+        note: Callable[[str, str], None],
+        start_s: float,
+        now_s: Callable[[], float],
+    ) -> None:
+        self.book: PriceBook | None = None
+        self.ready = threading.Event()
+        self._run_id, self._settings, self._say, self._note = run_id, settings, say, note
+        self._start_s, self._now_s = start_s, now_s
+        self._ended = threading.Event()
+        self._noted: dict[int, bool] = {}
+        self._named = self._warned = False
+
+    def start(self) -> None:
+        """Begins to look things up."""
+        threading.Thread(target=self._run, name="joulegram-price", daemon=True).start()
+
+    def end(self) -> None:
+        """The run is over: what is known by now is what it was recorded with."""
+        self._ended.set()
+
+    def _run(self) -> None:
+        time.sleep(CALLER_FIRST_S)
+        try:
+            with importing():
+                from joulegram.feeds import fetching
+            watch = self.first()
+            self.ready.set()
+            if watch is None:
+                return
+            with importing():
+                import requests  # noqa: F401  # now, and not within a question: a fork would have to wait for it
+            while not self._ended.is_set():
+                self.look(watch)
+                self._ended.wait(fetching.LOOK_S)
+        except Exception as problem:
+            why = str(problem) if isinstance(problem, LookupError | OSError | ValueError) else repr(problem)
+            warn(f"joulegram cannot price run {self._run_id}: {why}")
+        finally:
+            self.ready.set()
+
+    def first(self) -> Watch | None:
+        """Makes the first book, from what this machine knows by itself; what to look at from then on, if anything."""
+        with importing():
+            from joulegram.feeds import choice, fetching
+            from joulegram.feeds.cache import Cache
+            from joulegram.session import books
+
+        settings = self._settings
+        self.book = books.yearly(settings.zone, settings.pue, settings.basis, self._now_s())
+        self._say(self.book)
+        zone, points = self.book.zone, self.book.intensity
+        hint = next((point.note for point in points if settings.zone and "world average" in point.note), None)
+        if hint:
+            warn(f"joulegram: {hint}")
+        with importing():
+            chosen = choice.choose(settings, zone, self._now_s)
+        self._remark(chosen)
+        if not chosen.feeds:
+            return None
+        cache = Cache.of_user()
+        fetchers = [fetching.Fetcher(feed, zone or "", cache, self._now_s) for feed in chosen.feeds]
+        self._named = chosen.named
+        watch = fetching.Watch(fetchers, self._start_s, self._now_s)
+        self._take(watch.news())
+        return watch
+
+    def look(self, watch: Watch) -> None:
+        """Asks what is due, and takes in what is new."""
+        watch.look()
+        self._take(watch.news())
+        self._keep_outages(watch.outages())
+
+    def _take(self, points: Sequence[IntensityPoint]) -> None:
+        """Adds points to the book."""
+        if not points or self.book is None:
+            return
+        from joulegram.session.books import with_points
+
+        book = with_points(self.book, points, self._settings.basis)
+        self._say(MorePoints(tuple(points)) if book.basis == self.book.basis else book)
+        self.book = book
+
+    def _remark(self, chosen: Choice) -> None:
+        for why in chosen.passed_over:
+            self._note("feed", f"not asked: {why}")
+
+    def _keep_outages(self, outages: Sequence[Outage]) -> None:
+        """Notes each outage when it begins, and when it ends."""
+        for outage in outages:
+            over = outage.end_s is not None
+            if self._noted.get(id(outage)) == over:
+                continue
+            self._noted[id(outage)] = over
+            self._note("feed", outage.describe())
+            if self._named and not over and not self._warned:
+                self._warned = True
+                warn(f"joulegram: {outage.describe()}; the yearly mean stands in")
