@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -17,6 +18,7 @@ class Host:
     Attributes:
         body: what it answers: bytes as they are, anything else as JSON.
         paths: what it answers at a path instead, where it begins with one of these.
+        now_s: what its clock shows (s since 1970).
         cut: bytes of the answer that never come, although they are promised.
         status: its status code.
         headers: sent along.
@@ -27,6 +29,7 @@ class Host:
     def __init__(self) -> None:
         self.body: Any = {}
         self.paths: dict[str, Any] = {}
+        self.now_s: Callable[[], float] = time.time
         self.cut = 0
         self.status = 200
         self.headers: dict[str, str] = {}
@@ -50,6 +53,9 @@ class Host:
 
             def do_GET(self) -> None:
                 host.answer(self)
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return super().date_time_string(host.now_s())
 
             def log_message(self, *_: Any) -> None:
                 pass

@@ -55,7 +55,7 @@ def test_later_sources_win_over_earlier_ones_key_by_key(world: World) -> None:
     folder = world(user, project, STAGE="finetune", LEDGER="/env")
     settings = load({"ledger": "/argument"}, folder)
     assert (settings.basis, settings.zone, settings.project, settings.stage, settings.ledger) == (
-        "lifecycle", "SE", "pyproject", "finetune", "/argument",
+        None, "SE", "pyproject", "finetune", "/argument",
     )  # fmt: skip
 
 
