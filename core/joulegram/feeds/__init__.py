@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -196,7 +197,7 @@ class Feed(ABC):
         if answer.status == 404:
             raise NotServed(f"{answer.host} knows nothing of it (HTTP 404)", answer.retry_s)
         if answer.status == 429:
-            raise Unavailable(f"{answer.host} is asked too often (HTTP 429)", answer.retry_s)
+            raise Unavailable(f"{answer.host} is asked too often (HTTP 429)", told_s(answer))
         return answer
 
     def point(
@@ -287,6 +288,12 @@ def utc_s(text: Any) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
+def told_s(answer: Answer) -> float | None:
+    """How long (s) an answer asks to be left alone: by its header, else by its words (``Try again in 197 seconds``)."""
+    words = re.search(rb"in (\d{1,6}) seconds", answer.body)
+    return answer.retry_s if answer.retry_s is not None or words is None else float(words[1])
+
+
 def listed(value: Any, *path: str) -> list[Mapping[str, Any]]:
     """The rows at a path of keys in an answer.
 
@@ -311,5 +318,6 @@ __all__ = [
     "listed",
     "newest",
     "number",
+    "told_s",
     "utc_s",
 ]
