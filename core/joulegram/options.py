@@ -59,16 +59,27 @@ class Options:
 
     def number_or_none(self, name: str) -> float | None:
         """A number above zero; None where there is none."""
+        number = self._number(name)
+        if number is not None and not (isfinite(number) and number > 0):
+            raise self.wrong(name, "a number above 0 is needed")
+        return number
+
+    def number_between(self, name: str, least: float, most: float) -> float | None:
+        """A number from `least` to `most`; None where there is none."""
+        number = self._number(name)
+        if number is not None and not least <= number <= most:
+            raise self.wrong(name, f"a number from {least:g} to {most:g} is needed")
+        return number
+
+    def _number(self, name: str) -> float | None:
+        """A number, from text too; NaN for what is none, None where there is none."""
         value = self._values.get(name)
         if value is None:
             return None
         try:
-            number = float("nan") if isinstance(value, bool) else float(value)
+            return float("nan") if isinstance(value, bool) else float(value)
         except (TypeError, ValueError):
-            number = float("nan")
-        if not (isfinite(number) and number > 0):
-            raise self.wrong(name, "a number above 0 is needed")
-        return number
+            return float("nan")
 
     def choice(self, name: str, among: Collection[str], default: str = "") -> str:
         """One word of several."""
