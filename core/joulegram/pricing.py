@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -187,6 +188,35 @@ def nothing(how: str) -> Footprint:
     return Footprint(absent, absent, absent, absent, absent, (), absent, Efficiency(*[absent] * 5), 0.0, 0.0, False)
 
 
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """How well the intensity of a span's time is known, on the basis that its carbon is on (s).
+
+    Args:
+        settled_s: measured, and not corrected any more.
+        provisional_s: measured and perhaps to be corrected, forecast or estimated for its time.
+        yearly_s: a yearly mean.
+        unknown_s: not at all.
+        sources: who published what is in force for a time, the longest in force first.
+    """
+
+    settled_s: float = 0.0
+    provisional_s: float = 0.0
+    yearly_s: float = 0.0
+    unknown_s: float = 0.0
+    sources: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain types."""
+        return {
+            "settled_s": self.settled_s,
+            "provisional_s": self.provisional_s,
+            "yearly_s": self.yearly_s,
+            "unknown_s": self.unknown_s,
+            "sources": list(self.sources),
+        }
+
+
 class Pricer:
     """Footprints of spans of one trace under one price book.
 
@@ -231,6 +261,25 @@ class Pricer:
             phases=phases,
             channels=tuple(figures.values()),
         )
+
+    def hours(self, start_ns: int, end_ns: int) -> Hours:
+        """How well the intensity of a span's time is known."""
+        tariff = self._tariffs.get(self._chosen_key)
+        if tariff is None:
+            return Hours(unknown_s=seconds(start_ns, end_ns))
+        known_s = {"settled": 0.0, "provisional": 0.0, "yearly": 0.0, "unknown": 0.0}
+        sources: dict[str, float] = {}
+        for point, lasted_s in tariff.stays(start_ns, end_ns):
+            state = "unknown" if point is None else "yearly" if point.start_s is None else "provisional"
+            known_s["settled" if point is not None and point.settled else state] += lasted_s
+            if point is not None and point.start_s is not None:
+                sources[point.source] = sources.get(point.source, 0.0) + lasted_s
+        names = tuple(sorted(sources, key=lambda name: -sources[name]))
+        return Hours(known_s["settled"], known_s["provisional"], known_s["yearly"], known_s["unknown"], names)
+
+    def used(self, start_ns: int, end_ns: int) -> list[IntensityPoint]:
+        """All points in force at some time of a span, on any basis."""
+        return [point for tariff in self._tariffs.values() for point in tariff.used(start_ns, end_ns)]
 
     # -- what is added --------------------------------------------------------------------------------------------
 
@@ -586,6 +635,14 @@ class _Tariff:
         """The points in force at some time of a span, in their order."""
         places = self._in_force.between(start_ns, end_ns)
         return [self._points[int(place)] for place in np.unique(places[np.isfinite(places)])]
+
+    def stays(self, start_ns: int, end_ns: int) -> Iterator[tuple[IntensityPoint | None, float]]:
+        """Which point is in force, None for no point, and for how long (s), one after the other."""
+        edges_ns = self._in_force.edges_ns
+        inner = edges_ns[(edges_ns > start_ns) & (edges_ns < end_ns)].tolist()
+        for since_ns, until_ns in pairwise([start_ns, *inner, max(start_ns, end_ns)]):
+            place = float(self._in_force.at([since_ns])[0])
+            yield (self._points[int(place)] if np.isfinite(place) else None), seconds(since_ns, until_ns)
 
     def known_without(self, other: _Tariff | None) -> Steps:
         """1 where this tariff has an intensity and the other has none, else 0."""

@@ -336,7 +336,7 @@ def test_a_value_is_held_on_to_for_three_hours_with_wider_bounds_and_then_no_lon
     (held,) = held_on([point(0)], 0, 100 * HOUR_S)
     assert (held.start_s, held.length_s, held.kind, held.settled) == (HOUR_S, STALE_S, "estimated", False)
     assert (held.low, held.g_per_kwh, held.high) == (100 * CARRIED_LOW, 100, 100 * CARRIED_HIGH)
-    assert held.note == "held on to, known until 1970-01-01 01:00 UTC"
+    assert held.note == "held on to, as no newer value was known"
 
 
 def test_nothing_is_held_on_to_before_the_first_value_nor_over_a_later_one() -> None:

@@ -245,11 +245,11 @@ def held_on(points: Sequence[IntensityPoint], start_s: float, end_s: float) -> l
         ended_s = (last.start_s or 0.0) + (last.length_s or 0.0)
         length_s = min(until_s, ended_s + STALE_S) - since_s
         if length_s > 0:
-            found.append(_carried(last, since_s, length_s, ended_s))
+            found.append(_carried(last, since_s, length_s))
     return found
 
 
-def _carried(last: IntensityPoint, start_s: float, length_s: float, ended_s: float) -> IntensityPoint:
+def _carried(last: IntensityPoint, start_s: float, length_s: float) -> IntensityPoint:
     return replace(
         last,
         start_s=start_s,
@@ -258,7 +258,7 @@ def _carried(last: IntensityPoint, start_s: float, length_s: float, ended_s: flo
         low=CARRIED_LOW * last.low,
         high=CARRIED_HIGH * last.high,
         settled=False,
-        note=f"held on to, known until {_clock(ended_s)}",
+        note="held on to, as no newer value was known",
     )
 
 

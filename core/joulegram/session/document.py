@@ -53,7 +53,7 @@ def describe(run: RecordedRun) -> dict[str, Any]:
         "spans": [span_part(span) for span in run.spans()],
         "steps": [step_part(count) for counts in run.pricer.trace.counts for count in counts],
         "power": [power_part(channel, run.pricer.trace) for channel in run.pricer.trace.channels.values()],
-        "price": price_part(run.pricer.book),
+        "price": {**price_part(run.pricer.book), "hours": run.hours().to_json()},
         "notes": run.notes(),
         "recorder": {"cpu_s": cpu_s, "wakeups": wakeups},
     }
@@ -154,6 +154,8 @@ def price_part(book: PriceBook) -> dict[str, Any]:
         "pue": {"value": pue.value, "low": pue.low, "high": pue.high, "method": pue.method, "source": pue.source},
         "intensity": [{entry.name: getattr(point, entry.name) for entry in fields(point)} for point in book.intensity],
         "basis": book.basis,
+        "zone": book.zone,
+        "place": book.place,
         "reason": book.reason,
         "made": iso_utc(book.made_s),
     }

@@ -17,7 +17,7 @@ from joulegram.feeds import annual
 from joulegram.host.clock import Clock
 from joulegram.ledger.ledger import Ledger, Summary, UnknownRun
 from joulegram.ledger.stored import Recording, StoredRun, write_price
-from joulegram.pricing import Footprint, Pricer
+from joulegram.pricing import Footprint, Hours, Pricer
 from joulegram.records import Basis, IntensityPoint, Lineage, PriceBook, SpanRecord
 from joulegram.session import place
 from joulegram.session.books import yearly
@@ -165,6 +165,11 @@ class RecordedRun:
         trace = self.pricer.trace
         return self.pricer.footprint(trace.start_ns, trace.end_ns)
 
+    def hours(self) -> Hours:
+        """How well the grid's intensity at the time of the run is known."""
+        trace = self.pricer.trace
+        return self.pricer.hours(trace.start_ns, trace.end_ns)
+
     def spans(self, kind: str | None = None) -> list[RecordedSpan]:
         """Its spans in the order of their start, of one kind or of all."""
         spans = [self._span(r, s) for r, s in self.stored.spans() if kind is None or s.kind == kind]
@@ -240,10 +245,23 @@ class RecordedRun:
             intensity=tuple(points),
             pue=self.book.pue if pue is None else pricing.pue_of(pue),
             basis=basis or self.book.basis,
+            zone=self.book.zone if zone is None else annual.resolve(zone),
             reason=reason,
             made_s=time.time(),
         )
+        return self.under(book)
+
+    def under(self, book: PriceBook) -> RecordedRun:
+        """The run under another price book; nothing is written."""
         return RecordedRun(self.stored, self._peaks, book)
+
+    def keep_price(self) -> None:
+        """Keeps the price that this run is under beside its old ones; the newest is shown.
+
+        Raises:
+            OSError: the ledger cannot be written.
+        """
+        write_price(self.stored.folder, self.book)
 
     def reprice(
         self,
@@ -270,7 +288,7 @@ class RecordedRun:
             OSError: the ledger cannot be written.
         """
         run = self.priced(reason=reason, zone=zone, pue=pue, basis=basis, intensity=intensity)
-        write_price(self.stored.folder, run.book)
+        run.keep_price()
         return run
 
     def document(self) -> dict[str, Any]:
