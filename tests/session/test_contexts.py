@@ -19,7 +19,7 @@ import pytest
 from worlds import until
 
 import joulegram
-from joulegram.session import live, place
+from joulegram.session import live, surroundings
 
 
 def kept(name: str | None = None) -> Any:
@@ -557,9 +557,9 @@ def test_the_public_names_are_all_there() -> None:
 def test_a_run_tells_its_children_where_it_is() -> None:
     with joulegram.track("run") as run:
         clock = run._recorder.clock  # type: ignore[union-attr]
-        assert os.environ["JOULEGRAM_RUN"] == place.announce(run.id, clock)
+        assert os.environ["JOULEGRAM_RUN"] == surroundings.announce(run.id, clock)
         assert os.environ["JOULEGRAM_LEDGER"] == str(run.ledger)
-        assert place.surrounding_run(clock) is None  # this very process knows its own
+        assert surroundings.surrounding_run(clock) is None  # this very process knows its own
 
 
 def test_a_run_leaves_no_thread_behind() -> None:

@@ -28,7 +28,7 @@ from joulegram.recorder.opening import Unopened, attempt, load, overlap
 from joulegram.records import Channel
 from joulegram.session.books import yearly
 from joulegram.session.document import price_part
-from joulegram.session.place import ledger_path
+from joulegram.session.surroundings import ledger_path
 
 _EXTRAS = {
     "analysis": "scipy",

@@ -28,7 +28,7 @@ from joulegram.notices import warn
 from joulegram.recorder.opening import open_quick
 from joulegram.recorder.recorder import Recorder
 from joulegram.records import FLOPS_IN, Header, Lineage, SpanRecord, Status
-from joulegram.session import place
+from joulegram.session import surroundings
 from joulegram.session.prices import Prices
 from joulegram.units import NS_PER_S
 
@@ -494,11 +494,11 @@ def _tell_children() -> None:
                 os.environ[variable] = value
         _TOLD.clear()
         return
-    for variable in (place.VARIABLE, place.LEDGER_VARIABLE):
+    for variable in (surroundings.VARIABLE, surroundings.LEDGER_VARIABLE):
         _TOLD.setdefault(variable, os.environ.get(variable))
     run, recorder = live[-1]
-    os.environ[place.VARIABLE] = place.announce(run.id, recorder.clock)
-    os.environ[place.LEDGER_VARIABLE] = str(run._ledger)
+    os.environ[surroundings.VARIABLE] = surroundings.announce(run.id, recorder.clock)
+    os.environ[surroundings.LEDGER_VARIABLE] = str(run._ledger)
 
 
 def check_settings(**given: Any) -> None:
@@ -585,18 +585,18 @@ def _begin(run: Run, name: str | None, separate: bool, run_id: str | None, rank:
         run._root = run._as_span().open()
         return
     clock = Clock(os.environ.get("JOULEGRAM_HOST"))
-    surrounding = place.surrounding_run(clock)
+    surrounding = surroundings.surrounding_run(clock)
     enclosing = around.id if around else surrounding.run if surrounding else None
     if separate or surrounding is None:
         # Made up even where one is given: each rank counts the runs of its launcher's job.
-        made_id = place.new_run_id()
-        run.id = place.safe_run_id(run_id or "") or made_id
+        made_id = surroundings.new_run_id()
+        run.id = surroundings.safe_run_id(run_id or "") or made_id
     else:
         run.id = surrounding.run
     joined_pid = surrounding.joined_pid if surrounding and not separate else None
-    run._ledger = place.ledger_path(run._settings)
-    if joined_pid is not None and os.environ.get(place.LEDGER_VARIABLE):
-        run._ledger = Path(os.environ[place.LEDGER_VARIABLE])  # parts of a run belong together
+    run._ledger = surroundings.ledger_path(run._settings)
+    if joined_pid is not None and os.environ.get(surroundings.LEDGER_VARIABLE):
+        run._ledger = Path(os.environ[surroundings.LEDGER_VARIABLE])  # parts of a run belong together
     notes: list[tuple[str, str]] = []
     opened = open_quick(run._settings, lambda kind, text: notes.append((kind, text)))
     anchor = clock.anchor()

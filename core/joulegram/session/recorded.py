@@ -19,7 +19,7 @@ from joulegram.ledger.ledger import Ledger, Summary, UnknownRun
 from joulegram.ledger.stored import Recording, StoredRun, write_price
 from joulegram.pricing import Footprint, Hours, Pricer
 from joulegram.records import Basis, IntensityPoint, Lineage, PriceBook, SpanRecord
-from joulegram.session import place
+from joulegram.session import surroundings
 from joulegram.session.books import yearly
 from joulegram.session.document import describe, listed, listed_run
 from joulegram.units import NS_PER_S
@@ -381,4 +381,4 @@ def open_ledger(where: str | os.PathLike[str] | None = None) -> OpenLedger:
         ConfigError: the place is not understood.
     """
     settings = config.load({"ledger": where})
-    return OpenLedger(place.ledger_path(settings), settings.peaks)
+    return OpenLedger(surroundings.ledger_path(settings), settings.peaks)
