@@ -111,6 +111,16 @@ def load(arguments: Mapping[str, Any] | None = None, folder: Path | None = None)
     return settings
 
 
+def origin(name: str, folder: Path | None = None) -> str | None:
+    """Where a setting in force was set, arguments apart: ``environment``, or a file; None for its default.
+
+    Args:
+        name: the setting's.
+        folder: see `load`.
+    """
+    return next((where for where, values in reversed([*_sources(folder)]) if name in values), None)
+
+
 def user_file() -> Path:
     """The user's own configuration file, whether or not it exists."""
     chosen = os.environ.get("JOULEGRAM_CONFIG")

@@ -135,8 +135,9 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--dry-run", action="store_true", help="keep nothing")
     calibrate.set_defaults(do=_calibrate)
 
-    zones = verbs.add_parser("zones", help="find a grid zone by its code or name")
-    zones.add_argument("text", nargs="?", default="", metavar="TEXT")
+    zones = verbs.add_parser("zones", help="find a grid zone or a cloud region, or tell where this machine is")
+    zones.add_argument("text", nargs="?", default="", metavar="TEXT", help="part of a code, a name or a location")
+    zones.add_argument("--here", action="store_true", help="where this machine is, and how that was found out")
     zones.set_defaults(do=_zones)
 
     seal = verbs.add_parser("seal", help="turn ended runs into Parquet")
@@ -147,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_argument("folder", nargs="+", metavar="FOLDER", help="a ledger, or one run's folder in it")
     merge.set_defaults(do=_merge)
 
-    for verb in (runs, report, compare, doctor):
+    for verb in (runs, report, compare, doctor, zones):
         verb.add_argument("--json", action="store_true", help="machine-readable output")
     for verb in (run, runs, report, compare, doctor, seal, merge):
         verb.add_argument("--ledger", metavar="PATH", help="another ledger than the configured one")
@@ -299,9 +300,24 @@ def _calibrate(options: argparse.Namespace) -> int:
 
 
 def _zones(options: argparse.Namespace) -> int:
-    from joulegram.cli.zones import print_zones
+    if options.here:
+        from joulegram.cli.here import here, print_here
 
-    return print_zones(options.text)
+        if options.text:
+            return _complain("zones takes a text or --here, not both")
+        found = here()
+        if options.json:
+            _print_json(found)
+        else:
+            print_here(found)
+        return 0
+    from joulegram.cli.zones import matches, print_zones
+
+    if not options.json:
+        return print_zones(options.text)
+    matching = matches(options.text)
+    _print_json(matching)
+    return 0 if matching["zones"] or matching["regions"] else 1
 
 
 def _seal(options: argparse.Namespace) -> int:
