@@ -31,6 +31,7 @@ def own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("JOULEGRAM_"):
             monkeypatch.delenv(name)
+    monkeypatch.setattr("joulegram.place.clouds.DMI", tmp_path / "dmi")
     monkeypatch.setenv("JOULEGRAM_METERS", "cpu_model")
     monkeypatch.setenv("JOULEGRAM_INTENSITY", "annual")
     monkeypatch.setenv("JOULEGRAM_LEDGER", str(tmp_path / "ledger"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import queue
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -121,10 +123,25 @@ class Site:
         Raises:
             Unanswered: there was no answer in time, or it sends us elsewhere.
         """
+        asked: Any = {"auth": login} if login else {"auth": _Bearer(token)} if token else {}
+        answers: queue.SimpleQueue[Answer | Unanswered] = queue.SimpleQueue()
+        # On a thread of its own: a time-out of requests begins anew with every byte that trickles in.
+        threading.Thread(
+            target=lambda: answers.put(self._answer(path, parameters, asked)), name="joulegram-ask", daemon=True
+        ).start()
+        try:
+            answer = answers.get(timeout=self._timeout_s)
+        except queue.Empty:
+            self.__dict__.pop("_session", None)  # the thread may hold on to it
+            raise self._late() from None
+        if isinstance(answer, Unanswered):
+            raise answer
+        return answer
+
+    def _answer(self, path: str, parameters: Mapping[str, Parameter] | None, asked: Any) -> Answer | Unanswered:
         import requests
 
         deadline_s = time.monotonic() + self._timeout_s
-        asked: Any = {"auth": login} if login else {"auth": _Bearer(token)} if token else {}
         try:
             with self._session.get(
                 self._url + path,
@@ -135,16 +152,20 @@ class Site:
                 **asked,
             ) as response:
                 if response.is_redirect:
-                    raise Unanswered(f"{self.host} sends us elsewhere; give the address that it names")
+                    return Unanswered(f"{self.host} sends us elsewhere; give the address that it names")
                 body = self._body(response, deadline_s)
                 clock_s, headers = _clock_s(response.headers.get("Date")), response.headers
-                return Answer(
-                    self.host, response.status_code, body, _retry_s(headers.get("Retry-After"), clock_s), clock_s
-                )
+                retry_s = _retry_s(headers.get("Retry-After"), clock_s)
+                return Answer(self.host, response.status_code, body, retry_s, clock_s)
+        except Unanswered as error:
+            return error
         except requests.Timeout:
-            raise Unanswered(f"{self.host} did not answer within {self._timeout_s:g} s") from None
-        except (requests.RequestException, ValueError) as error:  # their text holds the address
-            raise Unanswered(f"{self.host} could not be asked ({type(error).__name__})") from None
+            return self._late()
+        except Exception as error:  # its text holds the address
+            return Unanswered(f"{self.host} could not be asked ({type(error).__name__})")
+
+    def _late(self) -> Unanswered:
+        return Unanswered(f"{self.host} did not answer within {self._timeout_s:g} s")
 
     def _authorised(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         return _Bearer(self._token)(request) if self._token else request

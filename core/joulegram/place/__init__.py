@@ -76,7 +76,7 @@ class Sources:
         now_s: monotonic clock (s).
     """
 
-    dmi: Path = clouds.DMI
+    dmi: Path = field(default_factory=lambda: clouds.DMI)
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     metadata_url: str = metadata.URL
     ip_url: str = address.URL

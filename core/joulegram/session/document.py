@@ -104,7 +104,7 @@ def live_summary(run: Run) -> dict[str, Any]:
             "project": run.project,
             "stage": run.stage,
             "status": run.status,
-            "zone": run.zone,
+            "zone": run.zone or run.found_zone,
             "started": iso_utc(header.anchor.wall_ns / NS_PER_S),
             "duration_s": footprint.duration_s,
             "hosts": [header.host],

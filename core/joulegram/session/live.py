@@ -373,6 +373,12 @@ class Run:
         return self._lineage.parent if self._lineage else None
 
     @property
+    def found_zone(self) -> str | None:
+        """The grid zone as it was found out, where none was given."""
+        prices = self._owner._prices
+        return prices.book.zone if prices is not None and prices.book is not None else None
+
+    @property
     def joined(self) -> bool:
         """Whether this is a part of a run that was started around it, in this process or in one above."""
         return self._root is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from joulegram.config import Settings
@@ -86,10 +87,15 @@ class Prices:
         with importing():
             from joulegram.feeds import choice, fetching
             from joulegram.feeds.cache import Cache
+            from joulegram.place import find
             from joulegram.session import books
 
         settings = self._settings
-        self.book = books.yearly(settings.zone, settings.pue, settings.basis, self._now_s())
+        place = find(settings)
+        book = books.yearly(place.zone, settings.pue, settings.basis, self._now_s())
+        if settings.pue is None and place.pue is not None:
+            book = replace(book, pue=place.pue)
+        self.book = replace(book, place=place.how)
         self._say(self.book)
         zone, points = self.book.zone, self.book.intensity
         hint = next((point.note for point in points if settings.zone and "world average" in point.note), None)

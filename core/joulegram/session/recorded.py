@@ -70,7 +70,6 @@ class RecordedRun:
         name: what it was called.
         project: name that groups runs.
         stage: stage of the life cycle.
-        zone: grid zone as given; None for unknown.
         attributes: what was kept with it.
         enclosing_run: the live run in which this separate one was started.
     """
@@ -82,7 +81,7 @@ class RecordedRun:
         self._peaks, self._given_book = peaks, book
         header = stored.header
         self.id, self.name, self.project = header.run, header.name, header.project
-        self.stage, self.zone = header.stage, stored.zone
+        self.stage = header.stage
         self.enclosing_run = header.enclosing_run
         end = stored.root.content.end
         self.attributes: Mapping[str, Any] = {**header.attributes, **(end.attributes if end else {})}
@@ -97,6 +96,11 @@ class RecordedRun:
     def status(self) -> str:
         """``running``, ``finished``, ``failed``, ``interrupted`` or ``lost``."""
         return self.stored.status
+
+    @property
+    def zone(self) -> str | None:
+        """The grid zone as given, else as it was found out; None for unknown."""
+        return self.stored.zone or self.book.zone
 
     @property
     def parent(self) -> str | None:
@@ -139,7 +143,7 @@ class RecordedRun:
         except LookupError:
             header = self.stored.header
             why = "no price was recorded: the yearly mean"
-            return yearly(self.zone, header.pue, header.basis, time.time(), why)
+            return yearly(self.stored.zone, header.pue, header.basis, time.time(), why)
 
     @property
     def pricer(self) -> Pricer:
