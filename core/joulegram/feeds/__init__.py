@@ -13,7 +13,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import inf, isfinite
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -26,6 +26,8 @@ from joulegram.web import Answer, Parameter, Site, Unanswered
 TIMEOUT_S = 10.0
 MOST_BYTES = 1 << 26
 """A year of five minutes' points, as JSON."""
+MOST_WORDS = 160
+"""Characters of a source's own words that are passed on."""
 LEAST_G_PER_KWH, MOST_G_PER_KWH = 0.0, 3000.0
 """What no grid is outside of: burning oil shale in old plants emits about half of the upper one."""
 
@@ -163,10 +165,12 @@ class Feed(ABC):
 
     # -- for those that implement one -------------------------------------------------------------------------------
 
-    def site(self, headers: Mapping[str, str] | None = None) -> Site:
+    def site(
+        self, headers: Mapping[str, str] | None = None, token: str = "", login: tuple[str, str] | None = None
+    ) -> Site:
         """Where to ask; keys go nowhere else."""
         agent = {"User-Agent": "joulegram", "Accept": "application/json"}
-        return Site(self.url, TIMEOUT_S, {**agent, **(headers or {})}, most_bytes=MOST_BYTES)
+        return Site(self.url, TIMEOUT_S, {**agent, **(headers or {})}, token, login, MOST_BYTES)
 
     def ask(self, site: Site, path: str, **parameters: Parameter) -> Any:
         """The JSON that a source answers with.
@@ -192,13 +196,33 @@ class Feed(ABC):
             raise Unavailable(str(error)) from None
         if answer.clock_s is not None:
             self.skew_s = answer.clock_s - self.now_s()
+        refused = self.refusal(answer)
+        if refused is None:
+            return answer
+        if refused.retry_s is None:
+            refused.retry_s = answer.retry_s
+        raise refused
+
+    def refusal(self, answer: Answer) -> Unavailable | None:
+        """What an answer says, if it is a refusal; a feed whose source tells more adds that."""
         if answer.status in (401, 403):
-            raise NotAllowed(f"{answer.host} wants a key, or another one (HTTP {answer.status})", answer.retry_s)
+            return NotAllowed(f"{answer.host} wants a key, or another one (HTTP {answer.status})")
         if answer.status == 404:
-            raise NotServed(f"{answer.host} knows nothing of it (HTTP 404)", answer.retry_s)
+            return NotServed(f"{answer.host} knows nothing of it (HTTP 404)")
         if answer.status == 429:
-            raise Unavailable(f"{answer.host} is asked too often (HTTP 429)", told_s(answer))
-        return answer
+            return Unavailable(f"{answer.host} is asked too often (HTTP 429)", told_s(answer))
+        return None
+
+    def quote(self, answer: Answer, *keys: str) -> str:
+        """What the JSON of an answer tells at some keys, in one short line; empty if that holds a secret of ours."""
+        try:
+            said = answer.parsed()
+        except Unanswered:
+            return ""
+        words = [said[key] for key in keys if isinstance(said.get(key), str)] if isinstance(said, Mapping) else []
+        text = " ".join(": ".join(words).split())
+        leaks = any(len(word) > 2 and word in text for word in map(self.options.text, self.secrets))
+        return "" if leaks else text[:MOST_WORDS]
 
     def point(
         self,
@@ -270,7 +294,7 @@ def number(value: Any) -> float | None:
     """A finite number, from text too; None for anything else."""
     try:
         found = float("nan") if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return found if isfinite(found) else None
 
@@ -294,6 +318,11 @@ def told_s(answer: Answer) -> float | None:
     return answer.retry_s if answer.retry_s is not None or words is None else float(words[1])
 
 
+def iso_utc(time_s: float) -> str:
+    """A time (s since 1970) in ISO 8601, to the second: ``2026-06-24T10:00:00Z``."""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(time_s))).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def listed(value: Any, *path: str) -> list[Mapping[str, Any]]:
     """The rows at a path of keys in an answer.
 
@@ -315,6 +344,7 @@ __all__ = [
     "Reach",
     "Unavailable",
     "in_order",
+    "iso_utc",
     "listed",
     "newest",
     "number",
