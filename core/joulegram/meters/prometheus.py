@@ -22,9 +22,9 @@ Wire format: the instant query of Prometheus's HTTP API, /api/v1/query.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from joulegram.config import ConfigError, Settings
+from joulegram import promql
+from joulegram.config import Settings
 from joulegram.meters.polling import REMOTE_OPTIONS, JsonSource, PolledMeter, Remote
 from joulegram.meters.tally import number
 from joulegram.options import Options
@@ -65,33 +65,20 @@ class PrometheusMeter(PolledMeter):
             options.login(),
         )
         poller = remote.poller(
-            "prometheus", lambda: _named(_result(source.get(parameters={"query": query})), label, options)
+            "prometheus", lambda: _named(_found(source.get(parameters={"query": query}), options), label, options)
         )
         poller.begin([] if label else [""])
         where = f"from the Prometheus query {query} at {source.host}"
         return cls(poller, [remote.channel(name or "prometheus", where) for name in poller.names])
 
 
-def _result(answer: Answer) -> list[tuple[Mapping[str, str], float]]:
+def _found(answer: Answer, options: Options) -> list[tuple[Mapping[str, str], float]]:
     """Labels and figure of each series; NaN where it is none (the API writes ``NaN`` and ``+Inf`` as text)."""
-    envelope = answer.parsed()
-    if not isinstance(envelope, Mapping) or envelope.get("status") not in ("success", "error"):
-        raise Unanswered(f"{answer.host} does not answer as a Prometheus server does (HTTP {answer.status})")
-    if envelope["status"] == "error":
-        said = f"{answer.host} says {envelope.get('errorType')}: {envelope.get('error')}"
-        raise ConfigError(f"meter option prometheus.query: {said}") if answer.status == 400 else Unanswered(said)
-    data = envelope.get("data")
-    kind, result = (data.get("resultType"), data.get("result")) if isinstance(data, Mapping) else (None, None)
-    if kind == "scalar":
-        return [({}, _figure(result))]
-    if kind != "vector" or not isinstance(result, list):
-        raise ConfigError(f"meter option prometheus.query: a query of an instant vector is needed, not of a {kind}")
-    return [(series.get("metric", {}), _figure(series.get("value"))) for series in result]
-
-
-def _figure(sample: Any) -> float:
-    """The figure of a sample, [time, text]; a native histogram has none."""
-    return number(sample[1]) if isinstance(sample, list) and len(sample) == 2 else number(None)
+    try:
+        series = promql.series(answer)
+    except promql.BadQuery as error:
+        raise options.wrong("query", str(error)) from None
+    return [(each.labels, number(each.samples[-1][1] if each.samples else None)) for each in series]
 
 
 def _named(series: list[tuple[Mapping[str, str], float]], label: str, options: Options) -> Mapping[str, float]:
