@@ -104,7 +104,9 @@ def test_durations_are_spans_or_minutes(sdk: Host, duration: Any, length_s: floa
     assert [p.length_s for p in made.forecast("IE", NOW_S, NOW_S + 1)] == [length_s]
 
 
-@pytest.mark.parametrize("duration", [None, "", "PT5M", "5 min", 0, -5, "00:00:00", True, [], "9" * 999, 10**400])
+@pytest.mark.parametrize(
+    "duration", [None, "", "PT5M", "5 min", 0, -5, "00:00:00", "2.00:00:00", True, [], "9" * 999, 10**400]
+)
 def test_what_is_no_duration_is_refused(sdk: Host, duration: Any) -> None:
     sdk.paths["/emissions/bylocation"] = [row("2026-06-24T09:50:00Z", 70, duration)]
     with pytest.raises(Unavailable, match="is no duration"):

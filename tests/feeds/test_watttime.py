@@ -143,6 +143,13 @@ def test_the_length_of_a_row_is_the_answers(watt: Host) -> None:
     assert {p.length_s for p in feed(watt).history("US-CAL-CISO", NOW_S - 600, NOW_S)} == {3600}
 
 
+@pytest.mark.parametrize("length", [None, 0, -300, 1e9, "long"])
+def test_a_length_that_no_row_has_is_refused(watt: Host, length: Any) -> None:
+    watt.paths["/v3/historical"] = answer(*PAST, data_point_period_seconds=length)
+    with pytest.raises(Unavailable, match="how long a row holds"):
+        feed(watt).history("US-CAL-CISO", NOW_S - 600, NOW_S)
+
+
 def test_user_and_password_go_to_the_login_alone_and_the_token_to_the_others(watt: Host) -> None:
     feed(watt).latest("US-CAL-CISO")
     (login, _, first), (_, _, second) = watt.asked

@@ -26,6 +26,7 @@ from joulegram.feeds import (
 from joulegram.records import Basis, IntensityKind, IntensityPoint, Signal
 from joulegram.web import Answer, Unanswered
 
+DAY_S = 86400.0
 NOW_S = 3 * 3600.0
 """How old the newest figure may be (s): sources answer late."""
 # .NET writes a TimeSpan as [days.]hours:minutes:seconds[.fraction].
@@ -43,7 +44,7 @@ class CarbonAwareFeed(Feed):
     name = "carbonaware"
     title = "Carbon Aware SDK"
     known = ("location", "signal", "basis")
-    reach = Reach(history_s=7 * 86400.0, step_s=300.0)
+    reach = Reach(history_s=7 * DAY_S, step_s=300.0)
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
@@ -107,16 +108,16 @@ def _length_s(duration: Any) -> float:
     """Seconds of a duration: minutes as a number, or a .NET TimeSpan.
 
     Raises:
-        Unavailable: it is neither, or nothing.
+        Unavailable: it is neither, or nothing, or more than a day.
     """
     minutes, span = number(duration), _SPAN.fullmatch(str(duration))
     if minutes is not None:
         length_s = 60.0 * minutes
     elif span is not None:
         days, hours, minutes_past, seconds = (float(part or 0) for part in span.groups())
-        length_s = 86400 * days + 3600 * hours + 60 * minutes_past + seconds
+        length_s = DAY_S * days + 3600 * hours + 60 * minutes_past + seconds
     else:
         length_s = 0.0
-    if length_s <= 0:
+    if not 0 < length_s <= DAY_S:
         raise Unavailable(f"{str(duration)[:40]!r} is no duration")
     return length_s

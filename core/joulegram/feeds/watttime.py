@@ -146,7 +146,10 @@ class WattTimeFeed(Feed):
         for field, wanted in asked.items():
             if about.get(field) != wanted:
                 raise Unavailable(f"{self.title} answered with {field} {str(about.get(field))[:40]!r}, not {wanted}")
-        return number(about.get("data_point_period_seconds")) or STEP_S
+        length_s = number(about.get("data_point_period_seconds"))
+        if length_s is None or not 0 < length_s <= DAY_S:
+            raise Unavailable(f"{self.title} does not say how long a row holds")
+        return length_s
 
     def _read(self, row: Mapping[str, Any], length_s: float, kind: IntensityKind) -> IntensityPoint | None:
         lb_per_mwh = number(row.get("value"))
