@@ -177,6 +177,11 @@ def test_faults(server: Host, fault: str) -> None:
     assert_survives(fault, server, feed(server, token=SECRET), "GB")
 
 
+def test_what_its_answers_are_kept_under_depends_on_the_query_and_on_no_key(server: Host) -> None:
+    assert feed(server).source == feed(server, token=SECRET).source == feed(server, password=SECRET).source
+    assert feed(server).source != feed(server, query="other").source
+
+
 def test_it_makes_no_forecasts(server: Host) -> None:
     with pytest.raises(NotServed, match="makes no forecasts"):
         feed(server).forecast("GB", NOW_S, NOW_S + 3600)

@@ -279,6 +279,7 @@ def test_faults(watt: Host, fault: str) -> None:
 
 def test_without_a_region_it_serves_nothing_and_says_what_to_do(watt: Host) -> None:
     made = feed(watt, region="")
+    assert not made.ready
     assert not made.serves("US-CAL-CISO")
     with pytest.raises(NotServed, match=r"set feeds\.watttime\.region"):
         made.latest("US-CAL-CISO")
@@ -290,6 +291,11 @@ def test_without_user_and_password_it_is_not_ready(watt: Host) -> None:
     assert feed(watt).ready
     assert not feed(watt, password=None).ready
     assert not WattTimeFeed({}, None, Clock()).ready
+
+
+def test_regions_and_signals_are_kept_apart(watt: Host) -> None:
+    options: list[dict[str, str]] = [{}, {"region": "ERCOT_NORTH"}, {"signal": "co2_aoer"}]
+    assert len({feed(watt, **other).source for other in options}) == 3
 
 
 def test_a_signal_that_there_is_not_is_told_in_one_line(watt: Host) -> None:

@@ -80,8 +80,9 @@ class Feed(ABC):
     Attributes:
         name: as in configuration; letters and digits only.
         base_url: where it is asked, unless the user says otherwise; empty for one that every user runs by himself.
-        known: its options, besides `base_url`; those that hold a key are in `secrets`.
-        secrets: options without which it cannot be asked.
+        known: its options, besides `base_url` and those that hold a key.
+        secrets: options that hold a key without which it cannot be asked.
+        hidden: options that hold a key that need not be given.
         argument: the option that ``NAME:TEXT`` stands for; empty where a name is all there is.
         signal: ``average`` or ``marginal``.
         reach: what one question may be about.
@@ -103,6 +104,7 @@ class Feed(ABC):
     base_url: ClassVar[str] = ""
     known: ClassVar[tuple[str, ...]] = ()
     secrets: ClassVar[tuple[str, ...]] = ()
+    hidden: ClassVar[tuple[str, ...]] = ()
     argument: ClassVar[str] = ""
     signal: Signal = "average"
     basis: Basis = "unknown"
@@ -111,7 +113,7 @@ class Feed(ABC):
     def __init__(
         self, tables: Mapping[str, Mapping[str, Any]], basis: Basis | None, now_s: Callable[[], float]
     ) -> None:
-        self.options = Options("feed", self.name, tables, (*self.known, *self.secrets, "base_url"))
+        self.options = Options("feed", self.name, tables, (*self.known, *self.secrets, *self.hidden, "base_url"))
         self.wanted_basis, self.now_s = basis, now_s
         self.refused, self.skew_s = 0, 0.0
         self.url = (self.options.text("base_url") or self.base_url).rstrip("/")
@@ -221,7 +223,7 @@ class Feed(ABC):
             return ""
         words = [said[key] for key in keys if isinstance(said.get(key), str)] if isinstance(said, Mapping) else []
         text = " ".join(": ".join(words).split())
-        leaks = any(len(word) > 2 and word in text for word in map(self.options.text, self.secrets))
+        leaks = any(len(word) > 2 and word in text for word in map(self.options.text, (*self.secrets, *self.hidden)))
         return "" if leaks else text[:MOST_WORDS]
 
     def point(

@@ -2,9 +2,9 @@
 
 Average intensity of what a zone consumes, imports traced to where they were made, lifecycle emissions unless the user
 wants direct ones. An hour is measured where the source does not mark it as estimated; the running hour always counts as
-estimated. The last 24 hours and 24 hours ahead come with every key, older hours (10 days at a time) and forecasts of 48
-and 72 hours with some plans. Data: proprietary, "Source: ElectricityMaps.com"; a free key is for non-commercial
-use, and the figures may not be passed on. About 150 questions a minute.
+estimated. The last 24 hours and up to 72 hours ahead come with every key, older hours (10 days at a time) with some
+plans. Data: proprietary, "Source: ElectricityMaps.com"; a free key is for non-commercial use, and the figures may not
+be passed on. About 150 questions a minute.
 
 A key without access to production gets made-up figures that look real; these are refused.
 """
@@ -22,7 +22,11 @@ LENGTHS_S = {"hourly": 3600.0, "15_minutes": 900.0, "5_minutes": 300.0}
 HORIZONS_H = (24, 48, 72)
 DAY_S = 86400.0
 MOST_DAYS = 10
+SETTLES_S = 12 * 3600.0
+"""Nothing says until when an hour may be corrected: an allowance that lets hours settle while every key can ask."""
 SANDBOX = "sandbox"
+_NO_DATA = "no recent data"
+"""Of a 404 that is about a zone that there is: it may have data later."""
 _PLAN = ("unauthorized for zonekey", "endpoint not available", "do not have access")
 """Of a 401, in all that the source was seen to say of a key that is right but does not open this."""
 
@@ -50,8 +54,7 @@ class ElectricityMapsFeed(Feed):
         self._zone = self.options.text("zone")
         self._site = self.site({"auth-token": self.options.text("key")})
         self.basis = "direct" if self.wanted_basis == "direct" else "lifecycle"
-        # Nothing says until when an hour may be corrected; a day is an allowance.
-        self.reach = Reach(history_s=MOST_DAYS * DAY_S, step_s=LENGTHS_S[self._granularity], settles_s=DAY_S)
+        self.reach = Reach(history_s=MOST_DAYS * DAY_S, step_s=LENGTHS_S[self._granularity], settles_s=SETTLES_S)
 
     def serves(self, zone: str) -> bool:
         """Any zone: which ones there are, only the source knows."""
@@ -64,15 +67,19 @@ class ElectricityMapsFeed(Feed):
         return newest([p for p in points if (p.start_s or 0.0) <= now_s], self.title)
 
     def history(self, zone: str, start_s: float, end_s: float) -> list[IntensityPoint]:
-        """Hours as measured or estimated; those of more than a day ago need a plan that has them."""
-        if start_s >= self.now_s() - DAY_S:
-            return in_order(self._ask_for("history", zone), start_s, end_s)
-        step_s = self.reach.step_s
-        start, end = iso_utc(start_s // step_s * step_s), iso_utc(-(-end_s // step_s) * step_s)
-        return in_order(self._ask_for("past-range", zone, start=start, end=end), start_s, end_s)
+        """Hours as measured or estimated; without a plan that has older ones, those of the last day."""
+        since_s, step_s = self.now_s() - DAY_S, self.reach.step_s
+        if start_s < since_s:
+            start, end = iso_utc(start_s // step_s * step_s), iso_utc(-(-end_s // step_s) * step_s)
+            try:
+                return in_order(self._ask_for("past-range", zone, start=start, end=end), start_s, end_s)
+            except _NotInPlan:
+                if end_s <= since_s:
+                    raise
+        return in_order(self._ask_for("history", zone), start_s, end_s)
 
     def forecast(self, zone: str, start_s: float, end_s: float) -> list[IntensityPoint]:
-        """Up to 72 hours ahead; more than 24 need a plan that has them."""
+        """Up to 72 hours ahead."""
         ahead_h = (end_s - self.now_s()) / 3600.0
         horizon_h = next((horizon_h for horizon_h in HORIZONS_H if horizon_h >= ahead_h), HORIZONS_H[-1])
         points = self._ask_for("forecast", zone, "forecast", horizonHours=str(horizon_h))
@@ -82,7 +89,7 @@ class ElectricityMapsFeed(Feed):
         """A key that is wrong, one that does not open this, and a computer that is kept out are three things."""
         if answer.status == 401:
             if any(words in self.quote(answer, "error", "message").lower() for words in _PLAN):
-                return NotAllowed("the key of Electricity Maps is right, but its plan does not include this (HTTP 401)")
+                return _NotInPlan("the key of Electricity Maps is right, but its plan does not include this (HTTP 401)")
             return NotAllowed("Electricity Maps does not know this key: check feeds.electricitymaps.key (HTTP 401)")
         if answer.status == 403:
             return NotAllowed(
@@ -90,7 +97,8 @@ class ElectricityMapsFeed(Feed):
             )
         if answer.status in (400, 404):
             why = self.quote(answer, "error", "message") or "it does not say why"
-            return NotServed(f"{answer.host} has no answer: {why} (HTTP {answer.status})")
+            kind = Unavailable if _NO_DATA in why.lower() else NotServed
+            return kind(f"{answer.host} has no answer: {why} (HTTP {answer.status})")
         return super().refusal(answer)
 
     def _ask_for(
@@ -132,6 +140,10 @@ class ElectricityMapsFeed(Feed):
             kind or ("measured" if sure else "estimated"),
             scope="generation" if row.get("flowTraced") is False else "consumption",
         )
+
+
+class _NotInPlan(NotAllowed):
+    """The key is right, but does not open this."""
 
 
 def _rows(said: Any) -> Sequence[Mapping[str, Any]]:

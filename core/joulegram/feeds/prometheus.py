@@ -39,7 +39,8 @@ class PrometheusFeed(Feed):
 
     name = "prometheus"
     title = "Prometheus"
-    known = ("query", "token", "user", "password", "signal", "basis", "scope", "zone", "step_s")
+    known = ("query", "user", "signal", "basis", "scope", "zone", "step_s")
+    hidden = ("token", "password")
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)

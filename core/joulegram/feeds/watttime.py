@@ -44,8 +44,8 @@ TOKEN_S = 29 * 60.0
 class WattTimeFeed(Feed):
     """Carbon intensity of one region of WattTime.
 
-    Options: ``user``, ``password``; ``region`` (``CAISO_NORTH``), which its points bear as their zone; ``signal``
-    (``co2_moer``, or ``co2_aoer``).
+    Options: ``user``, ``password``; ``region`` (``CAISO_NORTH``, also as ``watttime:CAISO_NORTH``), which its points
+    bear as their zone; ``signal`` (``co2_moer``, or ``co2_aoer``).
     """
 
     name = "watttime"
@@ -53,6 +53,7 @@ class WattTimeFeed(Feed):
     base_url = "https://api.watttime.org"
     known = ("region", "signal")
     secrets = ("user", "password")
+    argument = "region"
     # Nothing says until when the past may be corrected; a day is an allowance.
     reach = Reach(history_s=MOST_DAYS * DAY_S, step_s=STEP_S, settles_s=DAY_S)
 
@@ -63,6 +64,11 @@ class WattTimeFeed(Feed):
         self.signal = SIGNALS[self._signal_type]
         self._site: Site | None = None
         self._since_s = 0.0
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has an account and a region."""
+        return super().ready and bool(self._region)
 
     def serves(self, zone: str) -> bool:
         """Wherever the user is, if he names its region."""
