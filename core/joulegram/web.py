@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import queue
+import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -66,11 +68,30 @@ class Answer:
             raise Unanswered(f"{self.host} did not answer in JSON (HTTP {self.status})") from None
 
 
+_asking = threading.local()
+
+
+def _not_asking(_: logging.LogRecord) -> bool:
+    return not getattr(_asking, "now", False)
+
+
+@contextmanager
+def unlogged(*loggers: str) -> Iterator[None]:
+    """What this thread tells these loggers meanwhile is not logged: libraries log whole addresses, keys included."""
+    for logger in loggers:
+        logging.getLogger(logger).addFilter(_not_asking)  # once: a filter that is there is not added again
+    before, _asking.now = getattr(_asking, "now", False), True
+    try:
+        yield
+    finally:
+        _asking.now = before
+
+
 class Site:
     """GET requests to one address, or below it.
 
     Redirects are not followed: a key must not travel to where it was not meant to go. Neither the key nor the address's
-    path and query, which may hold one, is in any message.
+    path and query, which may hold one, is in any message or log.
 
     Args:
         url: where to ask.
@@ -143,14 +164,17 @@ class Site:
 
         deadline_s = time.monotonic() + self._timeout_s
         try:
-            with self._session.get(
-                self._url + path,
-                params=parameters,
-                timeout=self._timeout_s,
-                allow_redirects=False,
-                stream=True,
-                **asked,
-            ) as response:
+            with (
+                unlogged("urllib3.connectionpool"),
+                self._session.get(
+                    self._url + path,
+                    params=parameters,
+                    timeout=self._timeout_s,
+                    allow_redirects=False,
+                    stream=True,
+                    **asked,
+                ) as response,
+            ):
                 if response.is_redirect:
                     return Unanswered(f"{self.host} sends us elsewhere; give the address that it names")
                 body = self._body(response, deadline_s)

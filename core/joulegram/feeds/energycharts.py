@@ -1,9 +1,10 @@
 """Countries of Europe: Energy-Charts of Fraunhofer ISE; quarter-hours in Germany, hours elsewhere, no key.
 
-gCO2e/kWh by a method that is not published (whether upstream emissions or imports are in it), so the basis is unknown.
-Figures come about two hours late; until then, and for the hours to come, there is its forecast, in the same answer.
-It may be asked twice a minute. Data: Energy-Charts, Fraunhofer ISE; CC BY 4.0 by its API's terms, other uses than your
-own by its publishing notes.
+Germany, and the countries whose grids report to ENTSO-E, where its figures come from; which of these it has is its own
+to say. gCO2e/kWh by a method that is not published (whether upstream emissions or imports are in it), so the basis is
+unknown. Figures come about two hours late; until then, and for the hours to come, there is its forecast, in the same
+answer. It may be asked twice a minute. Data: Energy-Charts, Fraunhofer ISE; CC BY 4.0 by its API's terms, while its
+publishing notes forbid commercial use.
 """
 
 from __future__ import annotations
@@ -13,16 +14,8 @@ from itertools import pairwise
 from typing import Any
 
 from joulegram.feeds import Feed, NotServed, Reach, Unavailable, in_order, newest, number
+from joulegram.feeds.europe import COUNTRIES
 from joulegram.records import IntensityKind, IntensityPoint
-
-# Germany and the other countries whose grids report to ENTSO-E's transparency platform, where the figures come from.
-# fmt: off
-COUNTRIES = frozenset((
-    "AL", "AT", "BA", "BE", "BG", "CH", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GE", "GR",
-    "HR", "HU", "IE", "IT", "LT", "LU", "LV", "MD", "ME", "MK", "NL", "NO", "PL", "PT", "RO", "RS",
-    "SE", "SI", "SK", "XK",
-))
-# fmt: on
 
 
 class EnergyChartsFeed(Feed):
