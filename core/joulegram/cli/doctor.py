@@ -32,6 +32,7 @@ from joulegram.session.surroundings import ledger_path
 
 _EXTRAS = {
     "analysis": "scipy",
+    "entsoe": "entsoe-py",
     "jax": "jax",
     "lightning": "lightning",
     "nvidia": "nvidia-ml-py",
