@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import queue
 import logging
+import queue
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence

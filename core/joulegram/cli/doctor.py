@@ -38,7 +38,6 @@ _EXTRAS = {
     "nvidia": "nvidia-ml-py",
     "parquet": "pyarrow",
     "pyrapl": "pyRAPL",
-    "remote": "requests",
     "report": "plotly",
     "zeus": "zeus",
 }
