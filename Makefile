@@ -33,7 +33,7 @@ bench: $(READY)  ## measure speed and size
 accuracy: $(READY)  ## compare with other programs on emulated hardware (20 minutes; as root)
 	@$(BIN)/python benchmarks/accuracy.py $(ARGS)
 
-paper: $(READY)  ## draw the paper's figure 1 from measured runs, and count their networks' FLOPs
+paper: $(READY)  ## draw the paper's figures 1 and 2 from measured runs and grids, and count networks' FLOPs
 	@$(BIN)/python -m benchmarks.paper $(ARGS)
 
 clean:  ## remove the environment, caches and builds
