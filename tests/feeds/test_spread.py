@@ -8,6 +8,7 @@ import pytest
 
 from joulegram import feeds
 from joulegram.curves.series import Series
+from joulegram.feeds import fetching
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 INTENSITY = REPOSITORY.parent / "shared" / "data" / "intensity"
@@ -33,7 +34,6 @@ def test_forecasts_are_as_good_as_the_same_hour_of_the_day_before(factors):
 
 
 def test_values_carried_on_are_as_good_as_three_hours_before(factors):
-    fetching = pytest.importorskip("joulegram.feeds.fetching")
     assert (factors["CARRIED_LOW"], factors["CARRIED_HIGH"]) == (fetching.CARRIED_LOW, fetching.CARRIED_HIGH)
 
 
