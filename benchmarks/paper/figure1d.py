@@ -96,9 +96,7 @@ def draw(found: Sequence[Box], absent: Sequence[str], path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="upper left", frameon=False)
     axes.set_title("Hourly carbon intensity of electricity by zone and year")
-    figure.text(
-        0.055, 0.025, f"{FOOT} Not in the data, of the paper's regions: {', '.join(absent) or 'none'}.", fontsize=9
-    )
+    figure.text(0.055, 0.025, FOOT.format(absent=", ".join(absent) or "none"), fontsize=9)
     figure.savefig(path, dpi=150)
 
 
