@@ -8,9 +8,8 @@ the two taken as independent.
 
 A forecast is at least as good as the same hour of the day before, and a value carried on for want of a newer one is as
 good as it was some hours ago. `FORECAST_*` and `CARRIED_*` are the percentiles of an hour over the one 24 and 3 hours
-before it, each grid weighing the same: how fast a grid moves is its own, whichever the year, and more years of a grid
-are no more grids. Danish grids move most and are more than a third of the zone-years; with each of those weighing the
-same, printed as well, the factors are wider.
+before it, each zone-year weighing the same. Danish grids move most and are more than a third of these; with each grid
+weighing the same, printed as well, the factors would be narrower.
 
     python benchmarks/intensity_spread.py --data ../shared/data/intensity
 """
@@ -112,7 +111,8 @@ def lag_constants(grids: Sequence[Series]) -> dict[str, float]:
     """The factors on forecasts and on values carried on, as the feeds use them."""
     factors = {}
     for lag_h, name in FACTORS_OF_LAGS.items():
-        low, high = outward(*quantiles(by_grid(grids, lag_h), BOUNDS))
+        years = [ratios for grid in grids for ratios in over_earlier(grid, lag_h)]
+        low, high = outward(*quantiles(years, BOUNDS))
         factors |= {f"{name}_LOW": low, f"{name}_HIGH": high}
     return factors
 

@@ -33,7 +33,7 @@ LEAST_G_PER_KWH, MOST_G_PER_KWH = 0.0, 3000.0
 
 # Factors on a value that is not a measurement: 2.5th and 97.5th percentile of an hour over the same hour of the day
 # before, on 11 grids (`benchmarks/intensity_spread.py`): a forecast is at least as good as that.
-FORECAST_LOW, FORECAST_HIGH = 0.51, 1.95
+FORECAST_LOW, FORECAST_HIGH = 0.41, 2.41
 
 
 class Unavailable(Exception):

@@ -34,7 +34,7 @@ STALE_S = 3 * 3600.0
 """A value holds on for this long (s) after its end, as an estimate, where no newer one is known."""
 # Factors on a value that is held on to: 2.5th and 97.5th percentile of an hour over the one three hours before it, on
 # 11 grids (`benchmarks/intensity_spread.py`).
-CARRIED_LOW, CARRIED_HIGH = 0.65, 1.55
+CARRIED_LOW, CARRIED_HIGH = 0.58, 1.74
 
 Stretch = tuple[float, float]
 """Start and end of a time (s since 1970)."""
