@@ -125,6 +125,19 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--html", metavar="FILE", help="write a page with the picture, instead of a table")
     compare.set_defaults(do=_compare)
 
+    again = verbs.add_parser(
+        "reprice",
+        help="price runs again with what is known of the grid by now",
+        description="Fetches the intensity of a run's hours and prices its stored energy again; the old price stays.",
+    )
+    again.add_argument("run", nargs="*", metavar="RUN", help="ids or the beginnings of them; the latest by default")
+    again.add_argument("--since", metavar="TIME", help="all runs since then: 12h, 7d, 2w ago, or a date")
+    for name, what in (("zone", "grid zone"), ("pue", "PUE"), ("basis", "basis: lifecycle or direct")):
+        again.add_argument(f"--{name}", help=f"another {what} than the run's own")
+    again.add_argument("--intensity", metavar="FEED", help="a feed by name; the zone's own by default")
+    again.add_argument("--dry-run", action="store_true", help="keep nothing")
+    again.set_defaults(do=_reprice)
+
     doctor = verbs.add_parser("doctor", help="what can be measured on this machine, and what cannot")
     doctor.epilog = "Exit code: 0 where a run would be recorded, 1 where not."
     doctor.set_defaults(do=_doctor)
@@ -148,9 +161,9 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_argument("folder", nargs="+", metavar="FOLDER", help="a ledger, or one run's folder in it")
     merge.set_defaults(do=_merge)
 
-    for verb in (runs, report, compare, doctor, zones):
+    for verb in (runs, report, compare, again, doctor, zones):
         verb.add_argument("--json", action="store_true", help="machine-readable output")
-    for verb in (run, runs, report, compare, doctor, seal, merge):
+    for verb in (run, runs, report, compare, again, doctor, seal, merge):
         verb.add_argument("--ledger", metavar="PATH", help="another ledger than the configured one")
     return parser
 
@@ -256,6 +269,22 @@ def _compare(options: argparse.Namespace) -> int:
         from joulegram.report.comparison_table import print_comparison
 
         print_comparison(found)
+    return 0
+
+
+def _reprice(options: argparse.Namespace) -> int:
+    from joulegram.cli.patience import patient
+    from joulegram.cli.reprice import Changes, chosen_runs, price_again, print_repriced, since_s
+
+    if options.run and options.since:
+        return _complain("name runs, or say --since, not both")
+    since = None if options.since is None else since_s(options.since, time.time())
+    changes = Changes(options.zone, options.pue, options.basis, options.intensity, options.dry_run)
+    rows = list(price_again(chosen_runs(open_ledger(options.ledger), options.run, since), changes, patient()))
+    if options.json:
+        _print_json({"schema_version": 1, "kept": not options.dry_run, "runs": rows})
+    else:
+        print_repriced(rows, options.dry_run)
     return 0
 
 

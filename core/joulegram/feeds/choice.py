@@ -86,8 +86,6 @@ def _made(name: str, tables: Mapping[str, Mapping[str, Any]], settings: Settings
 def _wanting(feed: Feed) -> str:
     """What a feed lacks, and where to say it."""
     lacking = [name for name in feed.secrets if not feed.options.given(name)]
-    if not feed.url and feed.argument == "":
-        lacking.append("base_url")
-    wanted = lacking or [feed.argument]
+    wanted = lacking or [feed.argument or "base_url"]
     variables = " and ".join(f"JOULEGRAM_FEEDS_{feed.name.upper()}_{name.upper()}" for name in wanted)
     return f"{' and '.join(wanted)} needed: set {variables}, or [feeds.{feed.name}] in {user_file()}"

@@ -29,9 +29,13 @@ FIRST_REST_S, MOST_REST_S = 5.0, 900.0
 """After a first failure, and after many, a source is left alone for so long."""
 TRIES = 3
 """Whoever waits for an answer asks so often."""
+MOST_TURNS = 20
+"""Whoever waits for turns that others take gives up after so many."""
 
 STALE_S = 3 * 3600.0
 """A value holds on for this long (s) after its end, as an estimate, where no newer one is known."""
+AHEAD_S = 600.0
+"""Of a source that is no other host this much of what is to come is always at hand."""
 # Factors on a value that is held on to: 2.5th and 97.5th percentile of an hour over the one three hours before it, on
 # 11 grids (`benchmarks/intensity_spread.py`).
 CARRIED_LOW, CARRIED_HIGH = 0.58, 1.74
@@ -82,7 +86,8 @@ class Fetcher:
     def __init__(self, feed: Feed, zone: str, cache: Cache, now_s: Callable[[], float]) -> None:
         self.feed, self.zone = feed, zone
         self.outages: list[Outage] = []
-        self._cache, self._now_s = cache, now_s
+        # What a file says is looked up anew by each process: it may have been changed.
+        self._cache, self._now_s = cache if feed.host else Cache(None), now_s
         self._given_up: set[str] = set()
         self._failures = 0
         self._said_skew = False
@@ -94,6 +99,10 @@ class Fetcher:
     def look(self, start_s: float) -> None:
         """Asks what is due of the time from a start until now, in one question or two."""
         now_s = self._now_s()
+        if not self.feed.host:  # a file, a number: it is all there, hours to come included
+            if not covers(self.points(now_s, now_s + AHEAD_S), now_s + AHEAD_S):
+                self._ask("history", lambda: self.feed.history(self.zone, start_s, now_s + STALE_S))
+            return
         step_s = min(self.feed.reach.step_s, RECHECK_S)
         if not covers(self.points(now_s - 1, now_s + 1), now_s) and self._last_s("latest") <= now_s - min(step_s, 300):
             self._ask("latest", lambda: [self.feed.latest(self.zone)])
@@ -132,14 +141,16 @@ class Fetcher:
         return holes(firm, start_s, end_s)
 
     def _insist(self, what: str, question: Question, wait: Wait) -> None:
-        for _ in range(TRIES):
-            while wait_s := self._ask(what, question):
-                if not wait(wait_s):
-                    self._fails(f"it may be asked again in {show_duration(wait_s)}")
-                    self._failures = TRIES
+        """Asks until there is an answer, a few times at most; others may be asking the same host meanwhile."""
+        for _ in range(MOST_TURNS):
+            wait_s = self._ask(what, question)
+            if not wait_s:
+                if not self._failures or self._failures >= TRIES or what in self._given_up:
                     return
-            if not self._failures or what in self._given_up:
-                return
+            elif not wait(wait_s):
+                self._fails(f"it may be asked again in {show_duration(wait_s)}")
+                break
+        self._failures = TRIES
 
     def _last_s(self, what: str) -> float:
         """When a kind of question was last asked, by any process of this host."""

@@ -23,6 +23,7 @@ class FixedFeed(Feed):
 
     name = "fixed"
     title = "fixed number, as given"
+    argument = "g_per_kwh"
     known = ("g_per_kwh", "basis", "signal", "zone")
     reach = Reach(spacing_s=0.0)
 

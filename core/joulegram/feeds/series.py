@@ -42,6 +42,7 @@ class SeriesFeed(Feed):
 
     name = "series"
     title = "series, as given"
+    argument = "path"
     known = ("path", "basis", "signal", "zone")
     reach = Reach(spacing_s=0.0)
 

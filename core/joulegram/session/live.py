@@ -27,7 +27,7 @@ from joulegram.ledger.writer import JournalWriter, free_path
 from joulegram.notices import warn
 from joulegram.recorder.opening import open_quick
 from joulegram.recorder.recorder import Recorder
-from joulegram.records import FLOPS_IN, Header, Lineage, SpanRecord, Status
+from joulegram.records import FLOPS_IN, Header, Lineage, Note, SpanRecord, Status
 from joulegram.session import surroundings
 from joulegram.session.prices import Prices
 from joulegram.units import NS_PER_S
@@ -636,7 +636,11 @@ def _begin(run: Run, name: str | None, separate: bool, run_id: str | None, rank:
         run._root = run._as_span().open()
     _tell_children()
     recorder, wall_s = run._recorder, lambda: clock.anchor().wall_ns / NS_PER_S
-    run._prices = Prices(run.id, run._settings, recorder.say, recorder.note, anchor.wall_ns / NS_PER_S, wall_s)
+
+    def note(kind: str, text: str) -> None:
+        recorder.say(Note(clock.monotonic_ns(), kind, text))
+
+    run._prices = Prices(run.id, run._settings, recorder.say, note, anchor.wall_ns / NS_PER_S, wall_s)
     run._prices.start()
 
 

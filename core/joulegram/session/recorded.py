@@ -99,8 +99,8 @@ class RecordedRun:
 
     @property
     def zone(self) -> str | None:
-        """The grid zone as given, else as it was found out; None for unknown."""
-        return self.stored.zone or self.book.zone
+        """The grid zone that it is priced for; None for unknown."""
+        return self.book.zone or self.stored.zone
 
     @property
     def parent(self) -> str | None:

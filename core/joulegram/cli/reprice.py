@@ -1,0 +1,171 @@
+"""``joulegram reprice``: stored energy, priced with what is known by now."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from joulegram import config
+from joulegram.config import ConfigError
+from joulegram.feeds.cache import Cache
+from joulegram.feeds.fetching import Wait
+from joulegram.pricing import Hours
+from joulegram.session.recorded import OpenLedger, RecordedRun
+from joulegram.session.repricing import Repriced, reprice
+from joulegram.units import show_duration, show_mass
+
+_AGO = re.compile(r"(\d+)\s*([hdw])")
+_UNITS_S = {"h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is to be other than recorded.
+
+    Args:
+        zone: another zone.
+        pue: another PUE.
+        basis: another basis.
+        intensity: another feed.
+        dry: nothing is kept.
+    """
+
+    zone: str | None = None
+    pue: str | None = None
+    basis: str | None = None
+    intensity: str | None = None
+    dry: bool = False
+
+
+def since_s(text: str, now_s: float) -> float:
+    """The time that a user means: ``7d`` ago, or a date.
+
+    Raises:
+        ConfigError: neither.
+    """
+    ago = _AGO.fullmatch(text.strip())
+    if ago:
+        return now_s - int(ago[1]) * _UNITS_S[ago[2]]
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ConfigError(f"--since {text!r}: a time ago (12h, 7d, 2w) or a date (2026-06-24) is needed") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def chosen_runs(ledger: OpenLedger, ids: Sequence[str], since: float | None) -> Iterator[RecordedRun]:
+    """The runs named, or those since a time, or the latest.
+
+    Raises:
+        UnknownRun: there is no such run.
+    """
+    if since is None:
+        yield from (ledger.run(run_id) for run_id in ids) if ids else [ledger.latest()]
+        return
+    for run in ledger.runs():
+        if run.started_s < since:
+            return
+        yield run
+
+
+def price_again(
+    runs: Sequence[RecordedRun] | Iterator[RecordedRun],
+    changes: Changes,
+    wait: Wait,
+    now_s: Callable[[], float] = time.time,
+) -> Iterator[dict[str, Any]]:
+    """Prices runs again, and keeps the new prices; a plain row for each.
+
+    Raises:
+        ConfigError: a change, or the configuration, is not understood.
+    """
+    given = {"zone": changes.zone, "pue": changes.pue, "basis": changes.basis, "intensity": changes.intensity}
+    settings, cache = config.load(given), Cache.of_user()
+    for run in runs:
+        if run.status == "running":
+            yield {**_named(run), "changed": False, "why": "it is still running, and priced as it goes"}
+            continue
+        done = reprice(
+            run,
+            settings,
+            wait,
+            zone=changes.zone,
+            pue=None if changes.pue is None else settings.pue,
+            basis=None if changes.basis is None else settings.basis,
+            now_s=now_s,
+            cache=cache,
+        )
+        if done.changed and not changes.dry:
+            done.after.keep_price()
+        yield _row(done)
+
+
+def _named(run: RecordedRun) -> dict[str, Any]:
+    return {"run": run.id, "name": run.name, "zone": run.zone}
+
+
+def _row(done: Repriced) -> dict[str, Any]:
+    before, after = done.before.footprint(), done.after.footprint()
+    return {
+        **_named(done.after),
+        "changed": done.changed,
+        "before": {"basis": done.before.book.basis, "carbon_g": before.carbon_g.to_json()},
+        "after": {"basis": done.after.book.basis, "carbon_g": after.carbon_g.to_json()},
+        "hours": done.after.hours().to_json(),
+        "reason": done.after.book.reason,
+        "outages": [outage.describe() for outage in done.outages],
+        "why": "" if done.changed else "nothing is known that was not",
+    }
+
+
+def print_repriced(rows: Sequence[Mapping[str, Any]], dry: bool, console: Console | None = None) -> None:
+    """Prints what became of runs."""
+    console = console or Console()
+    table = Table(box=None, pad_edge=False)
+    for heading in ("run", "CO₂e was", "is"):
+        table.add_column(heading, justify="left" if heading == "run" else "right", no_wrap=True)
+    table.add_column("intensity", overflow="fold")
+    for row in rows:
+        table.add_row(Text(f"{row['run']}\n{row['name']}"), *_figures(row), Text(_words(row)))
+    console.print(table)
+    for text in dict.fromkeys(text for row in rows for text in row.get("outages", ())):
+        console.print(Text(f"No answer: {text}", style="yellow"))
+    if dry:
+        console.print("Dry run: nothing is kept.")
+
+
+def _figures(row: Mapping[str, Any]) -> list[str]:
+    if "before" not in row:
+        return ["–", "–"]
+    return [_grams(row["before"]), _grams(row["after"]) if row["changed"] else "the same"]
+
+
+def _grams(side: Mapping[str, Any]) -> str:
+    value = side["carbon_g"]["value"]
+    return "missing" if value is None else f"{show_mass(value)}\n{side['basis']}"
+
+
+def _words(row: Mapping[str, Any]) -> str:
+    if "hours" not in row:
+        return str(row["why"])
+    known = in_words(Hours(**{**row["hours"], "sources": tuple(row["hours"]["sources"])}))
+    return f"{row['why']}: {known}" if row["why"] else f"{row['reason']}: {known}"
+
+
+def in_words(hours: Hours) -> str:
+    """How well a time's intensity is known."""
+    parts = {
+        "settled": hours.settled_s,
+        "may still be corrected": hours.provisional_s,
+        "at the yearly mean": hours.yearly_s,
+        "unknown": hours.unknown_s,
+    }
+    return ", ".join(f"{show_duration(time_s)} {what}" for what, time_s in parts.items() if time_s > 0)

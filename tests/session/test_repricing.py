@@ -1,0 +1,239 @@
+"""What a run is priced with while it lasts, and again afterwards, from a server that is there, gone, or wrong."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from feed_faults import FAULTS, SECRET, source
+from grids import BOUNDARY_S, HALF_HOUR_S, integral_g, set_wall, teach
+from hosts import Host
+from worlds import until
+
+import joulegram
+from joulegram import config
+from joulegram.cli import main
+from joulegram.config import ConfigError
+from joulegram.session.recorded import RecordedRun
+from joulegram.session.repricing import Repriced, reprice
+
+BEFORE_S, AFTER_S = BOUNDARY_S - HALF_HOUR_S, BOUNDARY_S
+REAL = {BEFORE_S: 100.0, AFTER_S: 400.0}
+
+
+@pytest.fixture
+def neso(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    with source() as made:
+        monkeypatch.delenv("JOULEGRAM_INTENSITY")
+        monkeypatch.setenv("JOULEGRAM_FEEDS_NESO_BASE_URL", made.url)
+        monkeypatch.setenv("JOULEGRAM_ZONE", "GB")
+        yield made
+
+
+@pytest.fixture
+def wall(monkeypatch: pytest.MonkeyPatch, neso: Host) -> Callable[[], float]:
+    """A run that lasts half a second starts a quarter of a second before the half-hour changes."""
+    now_s = set_wall(monkeypatch, BOUNDARY_S - 0.25)
+    neso.now_s = now_s
+    return now_s
+
+
+def tracked(wall: Callable[[], float], until_s: float = BOUNDARY_S + 0.25) -> RecordedRun:
+    with joulegram.track("job", pue=1.2) as run:
+        until(lambda: wall() > until_s, "end of the job")
+    return joulegram.open_ledger().run(run.id)
+
+
+def again(run: RecordedRun, now_s: float, **given: Any) -> Repriced:
+    clock = [now_s]
+
+    def wait(seconds: float) -> bool:
+        clock[0] += seconds
+        return True
+
+    return reprice(run, config.load(), wait, now_s=lambda: clock[0], **given)
+
+
+def test_a_run_that_started_offline_is_estimated_and_exact_once_the_server_is_back(
+    neso: Host, wall: Callable[[], float]
+) -> None:
+    neso.status = 503
+    run = tracked(wall)
+    assert run.book.basis == "lifecycle"
+    assert run.footprint().carbon_g.method == "estimated"
+    assert run.hours().yearly_s == pytest.approx(run.duration_s)
+    assert any("HTTP 503" in note["text"] for note in run.notes())
+    neso.status = 200
+    teach(neso, REAL)
+    done = again(run, BOUNDARY_S + 2 * 86400)
+    grams = done.after.footprint().carbon_g
+    assert done.changed
+    assert grams.value == pytest.approx(integral_g(run, REAL), rel=1e-9)
+    assert 100 < (grams.value or 0) / (run.footprint().facility_energy_j.value or 1) * 3.6e6 < 400
+    assert (done.after.book.basis, grams.method) == ("direct", "modelled")
+    assert done.after.hours().settled_s == pytest.approx(run.duration_s)
+
+
+def test_both_prices_and_the_reason_stay_in_the_ledger(neso: Host, wall: Callable[[], float]) -> None:
+    neso.status = 503
+    run = tracked(wall)
+    before = run.footprint().carbon_g
+    neso.status = 200
+    teach(neso, REAL)
+    again(run, BOUNDARY_S + 2 * 86400).after.keep_price()
+    kept = joulegram.open_ledger().run(run.id)
+    assert kept.footprint().carbon_g.value == pytest.approx(integral_g(run, REAL), rel=1e-9)
+    assert {"kind": "price", "text": f"priced again: {kept.book.reason}"} in kept.notes()
+    assert "NESO" in kept.book.reason
+    first = kept.stored.root.content.book
+    assert first is not None
+    assert kept.under(first).footprint().carbon_g.value == before.value
+    (listed,) = joulegram.open_ledger().summaries()
+    assert listed.footprint["carbon_g"]["value"] == pytest.approx(integral_g(run, REAL), rel=1e-9)
+
+
+def test_a_feed_that_corrects_itself_changes_the_price_once(neso: Host, wall: Callable[[], float]) -> None:
+    teach(neso, {BEFORE_S: None, AFTER_S: None}, forecast=250.0)
+    run = tracked(wall)
+    teach(neso, REAL)
+    first = again(run, BOUNDARY_S + 2 * 86400)
+    assert first.changed
+    first.after.keep_price()
+    second = again(joulegram.open_ledger().run(run.id), BOUNDARY_S + 3 * 86400)
+    assert not second.changed
+
+
+def test_while_the_feed_answers_a_run_is_priced_as_it_goes(neso: Host, wall: Callable[[], float]) -> None:
+    teach(neso, {BEFORE_S: 100.0})
+    run = tracked(wall, BOUNDARY_S - 0.01)
+    assert run.book.basis == "direct"
+    assert run.footprint().carbon_g.value == pytest.approx(integral_g(run, {BEFORE_S: 100.0}), rel=1e-9)
+    assert run.hours().sources == ("NESO Carbon Intensity API (CC BY 4.0)",)
+
+
+def test_what_the_run_knew_is_what_the_ledger_knows(neso: Host, wall: Callable[[], float]) -> None:
+    teach(neso, {BEFORE_S: 100.0})
+    with joulegram.track("job", pue=1.2) as run:
+        until(lambda: len(run.footprint().carbon) > 1, "an answer")
+        until(lambda: wall() > BOUNDARY_S + 0.1, "end of the job")
+    live, recorded = run.footprint(), joulegram.open_ledger().run(run.id).footprint()
+    assert live.carbon_g.value == pytest.approx(recorded.carbon_g.value, rel=1e-9)
+    assert "held on to" in recorded.carbon_g.how
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_fault_of_a_server_reaches_a_run(neso: Host, wall: Callable[[], float], fault: str) -> None:
+    teach(neso, REAL)
+    FAULTS[fault](neso)
+    with joulegram.track("job", pue=1.2) as run:
+        until(lambda: run.footprint().carbon_g.value, "grams")
+    recorded = joulegram.open_ledger().run(run.id)
+    assert (recorded.status, recorded.book.basis) == ("finished", "lifecycle")
+    done = again(recorded, BOUNDARY_S + 60)
+    assert not done.changed
+    assert [outage.why for outage in done.outages]
+
+
+def test_a_basis_that_is_asked_for_is_kept_to(neso: Host, wall: Callable[[], float]) -> None:
+    teach(neso, REAL)
+    run = tracked(wall)
+    done = again(run, BOUNDARY_S + 2 * 86400, basis="lifecycle")
+    assert done.after.book.basis == "lifecycle"
+    assert done.after.hours().yearly_s == pytest.approx(run.duration_s)
+
+
+def test_another_zone_is_priced_by_its_own_feed(neso: Host, wall: Callable[[], float]) -> None:
+    neso.status = 503
+    run = tracked(wall)
+    done = again(run, BOUNDARY_S + 60, zone="PL", basis="lifecycle")
+    assert (done.after.zone, {p.zone for p in done.after.book.intensity}) == ("PL", {"PL"})
+
+
+def test_hours_that_only_another_basis_prices_split_the_total(neso: Host, wall: Callable[[], float]) -> None:
+    teach(neso, {AFTER_S: 400.0})
+    neso.status = 503
+    run = tracked(wall)
+    neso.status = 200
+    done = again(run, BOUNDARY_S + 2 * 86400)
+    grams = done.after.footprint().carbon_g
+    assert grams.value == pytest.approx(integral_g(run, {AFTER_S: 400.0}), rel=1e-9)
+    assert (grams.high, grams.missing) == (None, (*grams.missing[:-1], "hours priced on the lifecycle basis"))
+
+
+def test_keys_are_in_no_ledger_log_or_cache(
+    neso: Host, wall: Callable[[], float], monkeypatch: pytest.MonkeyPatch, tmp_path: Any, caplog: Any
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("JOULEGRAM_INTENSITY", "electricitymaps")
+    monkeypatch.setenv("JOULEGRAM_FEEDS_ELECTRICITYMAPS_KEY", SECRET)
+    monkeypatch.setenv("JOULEGRAM_FEEDS_ELECTRICITYMAPS_BASE_URL", neso.url)
+    neso.status, neso.body = 401, {"error": "Invalid auth-token", "message": f"{SECRET} is no key"}
+    run = tracked(wall, BOUNDARY_S - 0.1)
+    again(run, BOUNDARY_S + 60)
+    assert any(SECRET in value for _, _, headers in neso.asked for value in headers.values())
+    assert SECRET not in caplog.text
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert written
+    assert all(SECRET.encode() not in content for content in written)
+
+
+@pytest.mark.parametrize(
+    ("intensity", "words"),
+    [
+        ("electricitymaps", r"key.* JOULEGRAM_FEEDS_ELECTRICITYMAPS_KEY"),
+        ("fixed", "g_per_kwh"),
+        ("series:no/such.csv", "No such file"),
+        ("neso:x", "takes nothing after its name"),
+        ("energidataservice", "does not serve the zone GB"),
+        ("nesso", "there is none of that name"),
+    ],
+)
+def test_a_feed_that_cannot_be_asked_is_said_before_anything_starts(neso: Host, intensity: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        joulegram.start("job", intensity=intensity)
+    assert "\n" not in str(caught.value)
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_prices_the_latest_run_again_and_keeps_that(
+    neso: Host, wall: Callable[[], float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    neso.status = 503
+    run = tracked(wall)
+    neso.status = 200
+    teach(neso, REAL)
+    assert main(["reprice", "--json", "--dry-run"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["runs"]
+    assert row["changed"]
+    assert joulegram.open_ledger().run(run.id).book.basis == "lifecycle"
+    assert main(["reprice"]) == 0
+    shown = capsys.readouterr().out
+    assert "direct" in shown
+    assert "settled" in shown or "corrected" in shown
+    assert joulegram.open_ledger().run(run.id).book.basis == "direct"
+    assert main(["reprice", run.id]) == 0
+    assert "nothing is known that was not" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["reprice", "nope"], "nope"),
+        (["reprice", "--since", "yesterday"], "a time ago"),
+        (["reprice", "a", "--since", "7d"], "not both"),
+        (["reprice", "--basis", "both"], "lifecycle or direct"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(
+    neso: Host, wall: Callable[[], float], capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    tracked(wall, 0)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
