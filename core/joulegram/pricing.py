@@ -354,7 +354,7 @@ class Pricer:
         groups: dict[_Key, list[IntensityPoint]] = {}
         for point in self.book.intensity:
             groups.setdefault((point.signal, point.basis, point.accounting), []).append(point)
-        return {key: _Tariff(key, points, self.trace, self._energy) for key, points in groups.items()}
+        return {key: _Tariff(key, points, self.trace, self.energy) for key, points in groups.items()}
 
     @property
     def _chosen_key(self) -> _Key:
@@ -366,11 +366,12 @@ class Pricer:
         chosen, found = self._tariffs.get(self._chosen_key), {}
         for (signal, basis, accounting), tariff in self._tariffs.items():
             if (signal, accounting) == ("average", "location") and basis != self.book.basis:
-                found[basis] = weigh(self._energy, tariff.known_without(chosen))
+                found[basis] = weigh(self.energy, tariff.known_without(chosen))
         return found
 
     @cached_property
-    def _energy(self) -> Curve:
+    def energy(self) -> Curve:
+        """This run's joules, each once (J)."""
         return merge(list(self._counted_once.values()))
 
     @cached_property

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from joulegram import config, pricing
+from joulegram.curves.load import Load
 from joulegram.curves.trace import RecorderTrace, together
 from joulegram.feeds import annual
 from joulegram.host.clock import Clock
@@ -149,6 +150,12 @@ class RecordedRun:
     def pricer(self) -> Pricer:
         """Footprints of the whole run."""
         return self._pricer_of(self.stored.root)
+
+    @property
+    def load(self) -> Load:
+        """Its facility energy over the time since its start: what is laid over other times and places."""
+        trace, facility = self.pricer.trace, self.pricer.energy.scaled(self.book.pue.value)
+        return Load.of(facility, trace.timeline, trace.start_ns, trace.end_ns)
 
     def _pricer_of(self, recording: Recording) -> Pricer:
         group = self.stored.group(recording)
