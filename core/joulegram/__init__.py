@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 from joulegram.session.live import Run, Span, check_settings, start, status_of, track
 
 if TYPE_CHECKING:
+    from joulegram.analysis.measures import Unanswerable as Unanswerable
+    from joulegram.analysis.whatif import what_if as what_if
     from joulegram.config import ConfigError as ConfigError
     from joulegram.ledger.ledger import UnknownRun as UnknownRun
     from joulegram.pricing import Footprint as Footprint
@@ -40,10 +42,12 @@ _HOMES = {
     "Footprint": "pricing",
     "IntensityPoint": "records",
     "Quantity": "quantities",
+    "Unanswerable": "analysis.measures",
     "UnknownRun": "ledger.ledger",
     "open_ledger": "session.recorded",
     "print_run": "report.table",
     "summary_table": "report.table",
+    "what_if": "analysis.whatif",
     "write_page": "report.page",
 }
 
@@ -55,6 +59,7 @@ __all__ = [
     "Quantity",
     "Run",
     "Span",
+    "Unanswerable",
     "UnknownRun",
     "__version__",
     "check_settings",
@@ -64,6 +69,7 @@ __all__ = [
     "status_of",
     "summary_table",
     "track",
+    "what_if",
     "write_page",
 ]
 

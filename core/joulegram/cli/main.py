@@ -138,6 +138,30 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("--dry-run", action="store_true", help="keep nothing")
     again.set_defaults(do=_reprice)
 
+    whatif = verbs.add_parser(
+        "whatif", help="what a run would have cost elsewhere, at another time, or by another measure of the grid"
+    )
+    whatif.add_argument("run", nargs="?", metavar="RUN", help="its id or the beginning of it; the latest by default")
+    whatif.add_argument(
+        "--zone", action="append", default=[], metavar="Z", help="a grid zone; may be given again; its own by default"
+    )
+    whatif.add_argument(
+        "--start",
+        action="append",
+        default=[],
+        metavar="T",
+        help="a start besides all hours of a year: 2026-06-24T10:00Z, or now; may be given again",
+    )
+    whatif.add_argument(
+        "--intensity",
+        action="append",
+        default=[],
+        metavar="I",
+        help="annual (default), realtime, monthly, or series:PATH for files of your own; may be given again",
+    )
+    whatif.add_argument("--html", metavar="FILE", help="write a page with pictures, instead of a table")
+    whatif.set_defaults(do=_whatif)
+
     doctor = verbs.add_parser("doctor", help="what can be measured on this machine, and what cannot")
     doctor.epilog = "Exit code: 0 where a run would be recorded, 1 where not."
     doctor.set_defaults(do=_doctor)
@@ -161,9 +185,9 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_argument("folder", nargs="+", metavar="FOLDER", help="a ledger, or one run's folder in it")
     merge.set_defaults(do=_merge)
 
-    for verb in (runs, report, compare, again, doctor, zones):
+    for verb in (runs, report, compare, again, whatif, doctor, zones):
         verb.add_argument("--json", action="store_true", help="machine-readable output")
-    for verb in (run, runs, report, compare, again, doctor, seal, merge):
+    for verb in (run, runs, report, compare, again, whatif, doctor, seal, merge):
         verb.add_argument("--ledger", metavar="PATH", help="another ledger than the configured one")
     return parser
 
@@ -285,6 +309,29 @@ def _reprice(options: argparse.Namespace) -> int:
         _print_json({"schema_version": 1, "kept": not options.dry_run, "runs": rows})
     else:
         print_repriced(rows, options.dry_run)
+    return 0
+
+
+def _whatif(options: argparse.Namespace) -> int:
+    from joulegram.analysis.measures import Unanswerable
+    from joulegram.cli.whatif import answer
+
+    ledger = open_ledger(options.ledger)
+    run: RecordedRun = ledger.run(options.run) if options.run else ledger.latest()
+    try:
+        found = answer(run, options.zone, options.start, options.intensity)
+    except Unanswerable as error:
+        return _complain(error)
+    if options.html:
+        from joulegram.report.page import write_what_if_page
+
+        print(write_what_if_page(found, options.html))
+    elif options.json:
+        _print_json(found)
+    else:
+        from joulegram.report.whatif_table import print_what_if
+
+        print_what_if(found)
     return 0
 
 

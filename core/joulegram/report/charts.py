@@ -42,12 +42,12 @@ COLOURS = 8
 
 _REST = "in no phase’s figure"
 _TICK_STEPS = (1, 2, 5, 10, 20, 50, 100, 200)
-# What the units on an axis are worth inside; `show_*` picks among the same ones.
-_WORTH = {
+WORTH = {
     "MWh": J_PER_KWH * 1e3, "kWh": J_PER_KWH, "Wh": 3600.0, "J": 1.0, "mJ": 1e-3, "µJ": 1e-6,
     "t": 1e6, "kg": 1e3, "g": 1.0, "mg": 1e-3, "µg": 1e-6,
     "kW": 1e3, "W": 1.0, "mW": 1e-3,
 }  # fmt: skip
+"""What the units on an axis are worth inside; `show_*` picks among the same ones."""
 _TIMES = ((172_800.0, 86_400.0, "days"), (7200.0, 3600.0, "hours"), (180.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
 
 
@@ -143,7 +143,7 @@ def _counted(count: int, word: str) -> str:
 
 
 def _trace(name: str, colour: int, figures: Sequence[Quantity | None], show: Show, unit: str) -> dict[str, Any]:
-    worth = _WORTH[unit]
+    worth = WORTH[unit]
     return {
         "type": "bar",
         "name": _text(shorten(plain(name), 28)),

@@ -1,4 +1,4 @@
-"""A run, or a comparison of runs, as one HTML page that holds all it needs: style, data, charts and their library.
+"""A run, a comparison, or a what-if as one HTML page that holds all it needs: style, data, charts and their library.
 
 `page.html` is the page's frame; `sections` fills it and `charts` makes what plotly draws.
 """
@@ -19,6 +19,8 @@ from joulegram.report.charts import Chart, charts
 from joulegram.report.comparison_page import comparison_body
 from joulegram.report.markup import Html, escape, join
 from joulegram.report.matrix import matrix
+from joulegram.report.whatif_charts import what_if_charts
+from joulegram.report.whatif_page import what_if_body
 from joulegram.report.words import Document
 
 
@@ -47,6 +49,16 @@ def write_comparison_page(found: Document, path: str | Path) -> Path:
         path: file to write.
     """
     return _write(render_comparison_page(found), path)
+
+
+def write_what_if_page(found: Document, path: str | Path) -> Path:
+    """Writes the page of a what-if; as `write_page`.
+
+    Args:
+        found: a what-if, as `joulegram whatif --json` prints it.
+        path: file to write.
+    """
+    return _write(render_what_if_page(found), path)
 
 
 def render_page(document: Document) -> str:
@@ -78,6 +90,12 @@ def render_comparison_page(found: Document) -> str:
     """The page of a comparison as HTML; as `render_page`."""
     drawn = matrix(found)
     return _framed("comparison", comparison_body(found, drawn), found, drawn)
+
+
+def render_what_if_page(found: Document) -> str:
+    """The page of a what-if as HTML; as `render_page`."""
+    drawn = what_if_charts(found)
+    return _framed("what if", what_if_body(found, drawn), found, drawn)
 
 
 def _write(page: str, path: str | Path) -> Path:
