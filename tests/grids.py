@@ -59,6 +59,5 @@ def integral_g(run: RecordedRun, values: Mapping[float, float]) -> float:
     grams = 0.0
     for start_s, g_per_kwh in values.items():
         edges = trace.timeline.mono_ns([start_s, start_s + HALF_HOUR_S]).clip(trace.start_ns, trace.end_ns)
-        for channel in trace.channels.values():
-            grams += float(channel.run.over(edges[:1], edges[1:])[0]) * g_per_kwh / J_PER_KWH
+        grams += float(run.pricer.energy.over(edges[:1], edges[1:])[0]) * g_per_kwh / J_PER_KWH
     return grams * run.book.pue.value
