@@ -8,6 +8,7 @@ import io
 import json
 import math
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,8 @@ from joulegram.ledger.ledger import UnknownRun
 from joulegram.session.recorded import OpenLedger, RecordedRun, open_ledger
 from joulegram.units import show_duration
 
+IDLE_SHARE, RESUME_S = 0.2, 300.0
+"""What a pause is taken to cost, unless the user knows better."""
 SHOWN = 50
 """Runs that a table shows unless it is told how many."""
 SEAL_WITHIN_S = 0.3
@@ -72,6 +75,28 @@ def _how_long(text: str) -> float:
     if not 1 <= seconds <= 3600:
         raise argparse.ArgumentTypeError(f"seconds from 1 to 3600 are needed, not {text!r}")
     return seconds
+
+
+def _seconds(text: str) -> float:
+    found = _DURATION.fullmatch(text.strip().lower())
+    seconds = sum(float(n) * unit_s for n, unit_s in zip(found.groups("0"), _UNITS_S, strict=True)) if found else 0.0
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"a time such as 6h, 90m, 1h30m or 2d is needed, not {text!r}")
+    return seconds
+
+
+_DURATION = re.compile("".join(rf"(?:(\d+(?:\.\d+)?)\s*{unit}\s*)?" for unit in "dhms"))
+_UNITS_S = (86_400, 3600, 60, 1)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"a share from 0 to 1 is needed, not {text!r}")
+    return share
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -176,6 +201,39 @@ def _parser() -> argparse.ArgumentParser:
     zones.add_argument("text", nargs="?", default="", metavar="TEXT", help="part of a code, a name or a location")
     zones.add_argument("--here", action="store_true", help="where this machine is, and how that was found out")
     zones.set_defaults(do=_zones)
+
+    when = verbs.add_parser("when", help="when a job would emit least, and how sure that is")
+    wait = verbs.add_parser("wait", help="sleep until a job would emit least")
+    wait.epilog = "Exit code: 0 when it is time, 130 after Ctrl-C."
+    for verb in (when, wait):
+        verb.add_argument(
+            "--duration", required=True, type=_seconds, metavar="D", help="of the job: 6h, 90m, 1h30m, 2d"
+        )
+        verb.add_argument(
+            "--within", type=_seconds, default=86_400.0, metavar="D", help="it has to be finished in this time; 24h"
+        )
+        verb.add_argument("--intensity", metavar="NAME", help="the feed, or series:PATH; as configured")
+        verb.add_argument("--json", action="store_true", help="machine-readable output")
+    when.add_argument("--zone", action="append", metavar="Z", help="repeat it to lay zones beside each other")
+    wait.add_argument("--zone", action="append", metavar="Z", help="as configured")
+    when.add_argument(
+        "--idle",
+        type=_share,
+        default=IDLE_SHARE,
+        metavar="SHARE",
+        help=f"power while paused over power at work; {IDLE_SHARE:g}",
+    )
+    when.add_argument(
+        "--resume",
+        type=_seconds,
+        default=RESUME_S,
+        metavar="D",
+        help=f"work that is repeated after a pause; {RESUME_S / 60:g}m",
+    )
+    when.add_argument("--stretch", type=_seconds, default=0.0, metavar="D", help="shortest time between two pauses")
+    wait.add_argument("--max-wait", type=_seconds, metavar="D", help="wait no longer than this")
+    when.set_defaults(do=_when)
+    wait.set_defaults(do=_wait)
 
     seal = verbs.add_parser("seal", help="turn ended runs into Parquet")
     seal.add_argument("run", nargs="*", metavar="RUN", help="ids; all ended runs by default")
@@ -394,6 +452,44 @@ def _zones(options: argparse.Namespace) -> int:
     matching = matches(options.text)
     _print_json(matching)
     return 0 if matching["zones"] or matching["regions"] else 1
+
+
+def _when(options: argparse.Namespace) -> int:
+    from joulegram.analysis.outlook import CannotPlan
+    from joulegram.analysis.pausing import Pauses
+    from joulegram.cli.when import Job, answer
+
+    job = Job(options.duration, options.within, Pauses(options.idle, options.resume, options.stretch))
+    try:
+        found = answer(job, options.zone, options.intensity)
+    except CannotPlan as error:
+        return _complain(error)
+    if options.json:
+        _print_json(found)
+    else:
+        from joulegram.report.when_table import print_plans
+
+        print_plans(found)
+    return 0
+
+
+def _wait(options: argparse.Namespace) -> int:
+    from joulegram.analysis.outlook import CannotPlan
+    from joulegram.cli.when import Job, answer, wait_until
+
+    if len(options.zone or ()) > 1:
+        return _complain("one --zone is needed: the one that this machine is in")
+    longest_s = math.inf if options.max_wait is None else options.max_wait + options.duration
+    try:
+        found = answer(Job(options.duration, min(options.within, longest_s)), options.zone, options.intensity)
+    except CannotPlan as error:
+        return _complain(error)
+    if options.json:
+        _print_json(found)
+    else:
+        print(*found["sentences"], sep="\n")
+    sys.stdout.flush()
+    return wait_until(found["zones"][0]["best"]["stretches"][0][0])
 
 
 def _seal(options: argparse.Namespace) -> int:

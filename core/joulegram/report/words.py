@@ -144,6 +144,11 @@ def moment(value: str | float | None) -> datetime | None:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
+def show_moment(time_s: float) -> str:
+    """A time (s since 1970) by the clock of this machine: ``'Thu 02 14:05'``."""
+    return datetime.fromtimestamp(time_s).astimezone().strftime("%a %d %H:%M")
+
+
 def show_place(run: Mapping[str, Any]) -> str:
     """The run's grid zone; an unknown place is called so."""
     return plain(run.get("zone") or "unknown zone")
