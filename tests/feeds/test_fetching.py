@@ -332,6 +332,10 @@ def test_pieces_hold_all_stretches_and_none_is_too_long(stretches: list[tuple[in
             assert any(a <= moment < b for a, b in found)
 
 
+def test_where_a_question_may_span_any_time_one_holds_all() -> None:
+    assert pieces([(5.0, 8.0), (20.0, 31.0)], float("inf")) == [(5.0, 31.0)]
+
+
 def test_a_value_is_held_on_to_for_three_hours_with_wider_bounds_and_then_no_longer() -> None:
     (held,) = held_on([point(0)], 0, 100 * HOUR_S)
     assert (held.start_s, held.length_s, held.kind, held.settled) == (HOUR_S, STALE_S, "estimated", False)

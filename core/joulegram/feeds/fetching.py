@@ -234,7 +234,7 @@ def pieces(stretches: Iterable[Stretch], most_s: float) -> list[Stretch]:
             joined[-1] = (joined[-1][0], until_s)
         else:
             count = max(1, ceil((until_s - since_s) / most_s))
-            edges = [since_s + most_s * n for n in range(count)]
+            edges = [since_s, *(since_s + most_s * n for n in range(1, count))]  # `most_s` may be infinite
             joined += zip(edges, [*edges[1:], until_s], strict=True)
     return joined
 
