@@ -16,8 +16,12 @@ from typing import Any
 
 import pytest
 
+from joulegram import config, registry
+from joulegram.analysis.outlook import DAY_S, CannotPlan
 from joulegram.cli import main
-from joulegram.cli.when import SAY_S, Job, answer, source, wait_until
+from joulegram.cli.when import SAY_S, Job, answer, from_feeds, wait_until
+from joulegram.feeds import Feed, NotServed, Reach, in_order
+from joulegram.feeds.cache import Cache
 from joulegram.records import IntensityPoint
 
 HOUR_S = 3600.0
@@ -95,11 +99,78 @@ def test_zones_are_ranked_only_where_their_intensities_are_of_one_kind() -> None
 
 
 def test_hours_of_a_file_that_are_yet_to_come_are_a_forecast(series: Callable[..., str]) -> None:
-    points = source(series([200] * 4, 2, NOW_S), "direct", NOW_S)("", NOW_S - HOUR_S, NOW_S + 2 * HOUR_S)
-    assert [(p.kind, p.low < p.g_per_kwh < p.high) for p in points] == [
-        ("measured", False), ("measured", False), ("forecast", True),
-    ]  # fmt: skip
-    assert {p.basis for p in points} == {"direct"}
+    settings = config.load({"intensity": series([200] * 4, 2, NOW_S)})
+    points = from_feeds(settings, lambda: NOW_S)("", NOW_S - HOUR_S, NOW_S + 2 * HOUR_S)
+    by_start = {round(((p.start_s or 0) - NOW_S) / HOUR_S): p for p in points}
+    assert [by_start[hour].kind for hour in (-1, 0, 1)] == ["measured", "measured", "forecast"]
+    assert by_start[0].low == by_start[0].high == 200
+    assert by_start[1].low < 200 < by_start[1].high
+
+
+class Grid(Feed):
+    """Known to two hours ago, and expected from the next hour on; or as broken as the test says."""
+
+    name = title = "grid"
+    base_url = "http://grid.invalid"
+    basis = "lifecycle"
+    reach = Reach(spacing_s=0.0)
+    broken: str | None = None
+    foresees = True
+
+    def serves(self, zone: str) -> bool:
+        return True
+
+    def latest(self, zone: str) -> IntensityPoint:
+        return self.history(zone, NOW_S - DAY_S, NOW_S)[-1]
+
+    def history(self, zone: str, start_s: float, end_s: float) -> list[IntensityPoint]:
+        if self.broken:
+            raise NotServed(self.broken)
+        return in_order(
+            [self._at(hour, 400 if hour < -12 else 200, "measured") for hour in range(-30, -2)], start_s, end_s
+        )
+
+    def forecast(self, zone: str, start_s: float, end_s: float) -> list[IntensityPoint]:
+        if self.broken or not self.foresees:
+            raise NotServed(self.broken or "it makes no forecasts")
+        return in_order([self._at(hour, 600 - 100 * (hour == 5), "forecast") for hour in range(1, 24)], start_s, end_s)
+
+    def _at(self, hour: int, g_per_kwh: float, kind: Any) -> IntensityPoint | None:
+        return self.point("DE", NOW_S + hour * HOUR_S, HOUR_S, g_per_kwh, kind)
+
+
+@pytest.fixture
+def grid(monkeypatch: pytest.MonkeyPatch) -> type[Grid]:
+    made = type("Made", (Grid,), {})
+    load = registry.load
+    monkeypatch.setattr(registry, "load", lambda group, name: made if name == "neso" else load(group, name))
+    return made
+
+
+def looked_up() -> Any:
+    settings = config.load({"intensity": "neso"})
+    points_of = from_feeds(settings, lambda: NOW_S, lambda _: False, Cache(None))
+    return answer(Job(HOUR_S, 8 * HOUR_S), ["DE"], None, now_s=lambda: NOW_S, points_of=points_of)
+
+
+def test_a_feed_is_asked_for_what_was_and_for_what_is_expected(grid: type[Grid]) -> None:
+    (zone,) = looked_up()["zones"]
+    assert zone["now"]["g_per_kwh"] == 200  # held on to, as of now nothing is known yet
+    assert zone["repeated_share"] == 0
+    assert zone["random_g_per_kwh"] > 500
+
+
+def test_a_feed_without_forecasts_is_taken_by_its_yesterday(grid: type[Grid]) -> None:
+    grid.foresees = False
+    (zone,) = looked_up()["zones"]
+    assert zone["repeated_share"] == pytest.approx(7 / 8)
+    assert any("without a forecast" in note for note in zone["notes"])
+
+
+def test_a_feed_that_does_not_answer_is_named(grid: type[Grid]) -> None:
+    grid.broken = "it is being mended"
+    with pytest.raises(CannotPlan, match="grid: it is being mended"):
+        looked_up()
 
 
 def test_it_fits_eighty_columns_and_names_what_it_goes_by(
@@ -107,11 +178,11 @@ def test_it_fits_eighty_columns_and_names_what_it_goes_by(
 ) -> None:
     values = [300 + 200 * math.cos(hour / 24 * 2 * math.pi) for hour in range(60)]
     path = series(values, 24)
-    zones = ["--zone", "DE", "--zone", "a-zone-of-a-rather-long-name"]
+    zones = ["--zone", "DE", "--zone", "US-TEX-ERCO"]
     assert main(["when", "--duration", "8h", "--within", "1d6h", "--intensity", path, *zones]) == 0
     said = capsys.readouterr().out
     assert max(map(len, said.splitlines())) <= 80
-    for words in ("random start", "mean of 24 h", "average, lifecycle, location-based, from grid.csv", "Lowest is"):
+    for words in ("random start", "mean of 24 h", "average, basis unknown, location-based, from grid.csv", "Lowest is"):
         assert words in " ".join(said.split())
 
 
@@ -142,8 +213,11 @@ def test_json_is_one_document(series: Callable[..., str], capsys: pytest.Capture
         (["--duration", "-1h"], "--duration"),
         (["--duration", "30h", "--intensity", "SERIES"], "does not fit"),
         (["--duration", "20h", "--intensity", "SERIES"], "not known for as long as the job takes"),
-        (["--duration", "1h"], "series:PATH"),
-        (["--duration", "1h", "--intensity", "fixed:3"], "series:PATH"),
+        (["--duration", "1h"], "no zone is known: --zone names one"),
+        (["--duration", "1h", "--zone", "Atlantis"], "no zone 'Atlantis' is known"),
+        (["--duration", "1h", "--zone", "BR", "--intensity", "annual"], "only yearly means are known"),
+        (["--duration", "1h", "--intensity", "fixed:300"], "one figure for all hours"),
+        (["--duration", "1h", "--intensity", "nesso"], "there is none of that name"),
         (["--duration", "1h", "--intensity", "series:/no/such.csv"], "/no/such.csv: No such file"),
     ],
 )

@@ -150,7 +150,7 @@ def _regret(got: Values, oracle: Values, usual: Values) -> Values:
     """0 where there was nothing to be gained and nothing was lost."""
     possible, left = np.asarray(usual - oracle), np.asarray(got - oracle)
     matters = possible > 1e-9 * np.asarray(usual)
-    return np.where(matters, left / np.where(matters, possible, 1.0), 0.0)
+    return np.asarray(np.where(matters, left / np.where(matters, possible, 1.0), 0.0))
 
 
 def _interval(values: Values) -> tuple[float, float]:

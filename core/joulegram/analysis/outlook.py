@@ -79,7 +79,7 @@ def outlook(points: Sequence[IntensityPoint], start_s: float, end_s: float) -> O
     Raises:
         CannotPlan: nothing is known of its beginning.
     """
-    timed = [point for point in points if point.start_s is not None and point.length_s]
+    timed = [point for point in points if point.start_s is not None and point.length_s and point.kind != "static"]
     if not timed:
         raise CannotPlan(_why_not(points))
     value, low, high = (Series.of_points(replace(p, g_per_kwh=getattr(p, b)) for p in timed) for b in _BOUNDS)

@@ -173,7 +173,7 @@ def plan(
     step_s = np.diff(everything.edges_s)[everything.edges_s[:-1] < until_s]
     repeated_share = float(step_s[everything.repeated[: len(step_s)]].sum() / step_s.sum())
     return Plan(
-        zone=zone or points[-1].zone,
+        zone=zone or points[-1].zone or "this zone",
         signal=signal,
         basis=basis,
         accounting=accounting,

@@ -212,7 +212,7 @@ def _parser() -> argparse.ArgumentParser:
         verb.add_argument(
             "--within", type=_seconds, default=86_400.0, metavar="D", help="it has to be finished in this time; 24h"
         )
-        verb.add_argument("--intensity", metavar="NAME", help="the feed, or series:PATH; as configured")
+        verb.add_argument("--intensity", metavar="NAME", help="the feed, or series:PATH; that of the zone")
         verb.add_argument("--json", action="store_true", help="machine-readable output")
     when.add_argument("--zone", action="append", metavar="Z", help="repeat it to lay zones beside each other")
     wait.add_argument("--zone", action="append", metavar="Z", help="as configured")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 from joulegram import config
@@ -14,16 +13,22 @@ from joulegram.analysis.advice import advice
 from joulegram.analysis.outlook import DAY_S, CannotPlan
 from joulegram.analysis.pausing import Pauses
 from joulegram.analysis.when import plan
+from joulegram.config import Settings
+from joulegram.curves.series import HOUR_S
 from joulegram.feeds import FORECAST_HIGH, FORECAST_LOW
-from joulegram.feeds.series import read_series
-from joulegram.records import Basis, IntensityPoint
+from joulegram.feeds.annual import resolve
+from joulegram.feeds.cache import Cache
+from joulegram.feeds.choice import choose
+from joulegram.feeds.fetching import STALE_S, Fetcher, Outage, Wait, held_on
+from joulegram.records import IntensityPoint
 from joulegram.report.words import show_moment
 from joulegram.units import show_duration
 
 PointsOf = Callable[[str, float, float], Sequence[IntensityPoint]]
 """What is known and expected of a zone between two times (s since 1970)."""
 
-SERIES = "series:"
+MOST_TURN_S = 90.0
+"""Nobody waits longer than this for a feed's turn: the strictest may be asked once a minute."""
 LOOK_S = 1.0
 """How often waiting looks at the clock: a machine that slept, or a clock that was set, is noticed by then."""
 SAY_S = 1800.0
@@ -66,8 +71,8 @@ def answer(
         CannotPlan: the job does not fit, or too little is known of a zone.
         ConfigError: the configuration, or a file of intensities, is not understood.
     """
-    settings, present_s = config.load(), now_s()
-    points_of = points_of or source(intensity or settings.intensity, settings.basis, present_s)
+    settings, present_s = config.load({"intensity": intensity}), now_s()
+    points_of = points_of or from_feeds(settings, now_s)
     end_s = present_s + max(job.within_s, DAY_S)
     plans = [
         plan(
@@ -83,46 +88,62 @@ def answer(
     return advice(plans, show_moment)
 
 
-def source(intensity: str, basis: Basis, now_s: float) -> PointsOf:
-    """Where intensities come from.
+def from_feeds(
+    settings: Settings, now_s: Callable[[], float], wait: Wait | None = None, cache: Cache | None = None
+) -> PointsOf:
+    """Intensities of the feeds that the settings and a zone lead to: of the first that knows anything.
+
+    What has not come yet is a forecast, whoever says it: a file's hours to come are given a forecast's bounds.
 
     Args:
-        intensity: ``series:PATH``. Hours of the file that are yet to come are a forecast, with a forecast's bounds.
-        basis: which emissions the user wants counted, and so is taken to have put into the file.
-        now_s: the present (s since 1970).
-
-    Raises:
-        CannotPlan: it knows no single hours.
-        ConfigError: the file is not understood.
+        settings: which feed to ask, and its options.
+        now_s: the wall clock.
+        wait: waits for a feed's turn; for a minute or so, by default.
+        cache: what this host knows of feeds; the user's by default.
     """
-    if not intensity.startswith(SERIES):
-        raise CannotPlan(
-            f"intensity {intensity!r} has no hours to choose from: --intensity series:PATH takes a CSV or Parquet file "
-            "with the columns time and g_co2e_per_kwh"
-        )
-    path = Path(intensity.removeprefix(SERIES)).expanduser()
-    series = read_series(path)
-
-    def point(zone: str, start_s: float, end_s: float, g_per_kwh: float) -> IntensityPoint:
-        low, high = (1.0, 1.0) if start_s <= now_s else (FORECAST_LOW, FORECAST_HIGH)
-        return IntensityPoint(
-            g_per_kwh=g_per_kwh,
-            low=low * g_per_kwh,
-            high=high * g_per_kwh,
-            zone=zone or path.stem,
-            source=path.name,
-            kind="measured" if start_s <= now_s else "forecast",
-            basis=basis,
-            start_s=start_s,
-            length_s=end_s - start_s,
-        )
+    shared = cache or Cache.of_user()
 
     def points_of(zone: str, start_s: float, end_s: float) -> list[IntensityPoint]:
-        inside = (series.ends_s > start_s) & (series.starts_s < end_s)
-        rows = zip(series.starts_s[inside], series.ends_s[inside], series.g_per_kwh[inside], strict=True)
-        return [point(zone, *map(float, row)) for row in rows]
+        code = resolve(zone)
+        if zone and code is None:
+            raise CannotPlan(f"no zone {zone!r} is known (joulegram zones TEXT finds one)")
+        chosen = choose(settings, code, now_s)
+        fetchers = [Fetcher(feed, code or "", shared, now_s) for feed in chosen.feeds]
+        for fetcher in fetchers:
+            present_s = now_s()
+            fetcher.complete(start_s, present_s, wait or _wait)
+            fetcher.foresee(present_s, end_s, wait or _wait)
+            points = fetcher.points(start_s - STALE_S, end_s)
+            if points:
+                # The present, where it is not known yet, is what was known last.
+                return [_to_come(p, present_s) for p in (*held_on(points, start_s, present_s + HOUR_S), *points)]
+        raise CannotPlan(_unknown(zone, [outage for fetcher in fetchers for outage in fetcher.outages]))
 
     return points_of
+
+
+def _wait(seconds: float) -> bool:
+    if seconds > MOST_TURN_S:
+        return False
+    time.sleep(seconds)
+    return True
+
+
+def _to_come(point: IntensityPoint, now_s: float) -> IntensityPoint:
+    if point.kind != "measured" or (point.start_s or 0.0) <= now_s:
+        return point
+    low, high = FORECAST_LOW * point.g_per_kwh, FORECAST_HIGH * point.g_per_kwh
+    return replace(point, kind="forecast", low=low, high=high, settled=False)
+
+
+def _unknown(zone: str, outages: Sequence[Outage]) -> str:
+    if outages:
+        return "; ".join(dict.fromkeys(outage.describe() for outage in outages))
+    if not zone:
+        return "no zone is known: --zone names one (joulegram zones TEXT finds it)"
+    return (
+        f"of {zone} only yearly means are known, and no hours to choose from: --intensity names a feed, or series:PATH"
+    )
 
 
 def wait_until(
