@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from joulegram import config, registry
+from joulegram.analysis.expected import from_feeds
 from joulegram.analysis.outlook import DAY_S, CannotPlan
 from joulegram.cli import main
-from joulegram.cli.when import SAY_S, Job, answer, from_feeds, wait_until
+from joulegram.cli.when import SAY_S, Job, answer, wait_until
 from joulegram.feeds import Feed, NotServed, Reach, in_order
 from joulegram.feeds.cache import Cache
 from joulegram.records import IntensityPoint

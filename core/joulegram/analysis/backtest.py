@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from joulegram.analysis.outlook import DAY_S
 from joulegram.curves.curve import Values
-from joulegram.curves.series import Series
+from joulegram.curves.series import HOUR_S, Series
 
 FORECAST_NOISE = 0.05
 """Standard deviation of a good forecast's error, as a share of the hour's intensity."""
@@ -160,4 +160,4 @@ def _interval(values: Values) -> tuple[float, float]:
 
 def hours(first: int, last: int) -> Values:
     """Offsets (s) at every full hour from one to another."""
-    return np.arange(first, last + 1) * 3600.0
+    return np.asarray(HOUR_S * np.arange(first, last + 1), float)
