@@ -18,11 +18,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from joulegram.session.live import Run, Span, check_settings, start, status_of, track
+from joulegram.session.live import Run, Span, check_settings, current_run, start, status_of, track
 
 if TYPE_CHECKING:
+    from joulegram.analysis.expected import when_to_run as when_to_run
     from joulegram.analysis.measures import Unanswerable as Unanswerable
+    from joulegram.analysis.outlook import CannotPlan as CannotPlan
+    from joulegram.analysis.pausing import Pauses as Pauses
     from joulegram.analysis.whatif import what_if as what_if
+    from joulegram.analysis.when import Plan as Plan
     from joulegram.config import ConfigError as ConfigError
     from joulegram.ledger.ledger import UnknownRun as UnknownRun
     from joulegram.pricing import Footprint as Footprint
@@ -38,9 +42,12 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Budget": "session.budget",
+    "CannotPlan": "analysis.outlook",
     "ConfigError": "config",
     "Footprint": "pricing",
     "IntensityPoint": "records",
+    "Pauses": "analysis.pausing",
+    "Plan": "analysis.when",
     "Quantity": "quantities",
     "Unanswerable": "analysis.measures",
     "UnknownRun": "ledger.ledger",
@@ -48,14 +55,18 @@ _HOMES = {
     "print_run": "report.table",
     "summary_table": "report.table",
     "what_if": "analysis.whatif",
+    "when_to_run": "analysis.expected",
     "write_page": "report.page",
 }
 
 __all__ = [
     "Budget",
+    "CannotPlan",
     "ConfigError",
     "Footprint",
     "IntensityPoint",
+    "Pauses",
+    "Plan",
     "Quantity",
     "Run",
     "Span",
@@ -63,6 +74,7 @@ __all__ = [
     "UnknownRun",
     "__version__",
     "check_settings",
+    "current_run",
     "open_ledger",
     "print_run",
     "start",
@@ -70,6 +82,7 @@ __all__ = [
     "summary_table",
     "track",
     "what_if",
+    "when_to_run",
     "write_page",
 ]
 

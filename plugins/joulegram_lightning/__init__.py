@@ -6,8 +6,10 @@ Example::
 
     Trainer(callbacks=[FootprintMonitor()])
 
+A second one, `CarbonAwarePause`, pauses a training while the grid is dirty.
+
 Lightning is published as `lightning` and as `pytorch_lightning`, two packages whose classes do not know each other.
-`FootprintMonitor` is built on the one that is imported already, on `lightning` where both or none are. A Trainer of
+The callbacks are built on the one that is imported already, on `lightning` where both or none are. A Trainer of
 either package takes a callback of the other in a list.
 """
 
@@ -17,18 +19,19 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from joulegram_lightning.on_lightning import CarbonAwarePause as CarbonAwarePause
     from joulegram_lightning.on_lightning import FootprintMonitor as FootprintMonitor
 
-__all__ = ["FootprintMonitor"]
+__all__ = ["CarbonAwarePause", "FootprintMonitor"]
 
 
 def __getattr__(name: str) -> Any:
-    if name != "FootprintMonitor":
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if "lightning.pytorch" not in sys.modules and "pytorch_lightning" in sys.modules:
         from joulegram_lightning import on_pytorch_lightning
 
-        return on_pytorch_lightning.FootprintMonitor
+        return getattr(on_pytorch_lightning, name)
     try:
         from joulegram_lightning import on_lightning
     except ModuleNotFoundError as absent:
@@ -36,5 +39,5 @@ def __getattr__(name: str) -> Any:
             raise
         from joulegram_lightning import on_pytorch_lightning
 
-        return on_pytorch_lightning.FootprintMonitor
-    return on_lightning.FootprintMonitor
+        return getattr(on_pytorch_lightning, name)
+    return getattr(on_lightning, name)

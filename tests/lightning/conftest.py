@@ -57,11 +57,12 @@ def script(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     def start(text: str, **environment: str) -> subprocess.Popen[str]:
         path = tmp_path / f"script_{next(numbers)}.py"
         path.write_text(text)
+        path_of_scripts = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
         inherited = {name: value for name, value in os.environ.items() if name != "JOULEGRAM_RUN"}
         return subprocess.Popen(
             [sys.executable, str(path)],
             cwd=tmp_path,
-            env={**inherited, "PYTHONPATH": str(Path(__file__).parent), "PYTHONWARNINGS": "ignore", **environment},
+            env={**inherited, "PYTHONPATH": path_of_scripts, "PYTHONWARNINGS": "ignore", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

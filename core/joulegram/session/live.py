@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from joulegram import config
+from joulegram.curves.phases import OTHER
 from joulegram.host.clock import Clock
 from joulegram.host.launcher import rank as launcher_rank
 from joulegram.host.processes import process_started
@@ -27,7 +28,7 @@ from joulegram.ledger.writer import JournalWriter, free_path
 from joulegram.notices import warn
 from joulegram.recorder.opening import open_quick
 from joulegram.recorder.recorder import Recorder
-from joulegram.records import FLOPS_IN, Header, Lineage, Note, SpanRecord, Status
+from joulegram.records import FLOPS_IN, Header, IntensityPoint, Lineage, Note, SpanRecord, Status
 from joulegram.session import surroundings
 from joulegram.session.prices import Prices
 from joulegram.units import NS_PER_S
@@ -194,6 +195,24 @@ class Run:
         recorder = self._recorder
         if recorder is not None and recorder.alive:
             recorder.phase(recorder.clock.monotonic_ns(), name)
+
+    @property
+    def current_phase(self) -> str:
+        """The phase that this process's loop is in."""
+        recorder = self._live()
+        return recorder.current_phase if recorder is not None else OTHER
+
+    def intensity(self) -> IntensityPoint | None:
+        """Grid carbon intensity of this moment, as far as this run's price is known by now; never waits.
+
+        Returns:
+            That of the hour where there is a feed that knows it, else the yearly mean (one without `start_s`); None
+            before either is known, and after the run.
+        """
+        recorder, prices = self._live(), self._owner._prices
+        if recorder is None or prices is None:
+            return None
+        return prices.at(recorder.clock.anchor().wall_ns / NS_PER_S)
 
     def phases_on(self, device: object) -> None:
         """Says on which device this process's loop computes, before it does: ``cuda:0``, or a framework's own word.
@@ -584,7 +603,7 @@ def start(
 
 
 def _begin(run: Run, name: str | None, separate: bool, run_id: str | None, rank: int) -> None:
-    around = _enclosing_in_process()
+    around = current_run()
     if around is not None and not separate:
         run._recorder, run._ledger, run.id = around._recorder, around._ledger, around.id
         run._owner = around._owner
@@ -652,7 +671,8 @@ def _innermost() -> Span | None:
     return span
 
 
-def _enclosing_in_process() -> Run | None:
+def current_run() -> Run | None:
+    """The live run that this thread or task is in, else the one that is live around all of the process."""
     span = _innermost()
     if span is not None:
         return span._run

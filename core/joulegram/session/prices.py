@@ -62,6 +62,16 @@ class Prices:
         """The run is over: what is known by now is what it was recorded with."""
         self._ended.set()
 
+    def at(self, time_s: float) -> IntensityPoint | None:
+        """The intensity of a time (s since 1970) as the book has it: of its hour, else the yearly mean, else None.
+
+        Average and location-based, on the basis that carbon is on.
+        """
+        book = self.book
+        of_kind = [p for p in book.intensity if _kind(p) == ("average", book.basis, "location")] if book else []
+        holding = [p for p in of_kind if p.start_s is not None and 0 <= time_s - p.start_s < (p.length_s or 0.0)]
+        return next(reversed(holding or [p for p in of_kind if p.start_s is None]), None)
+
     def _run(self) -> None:
         time.sleep(CALLER_FIRST_S)
         try:
@@ -144,3 +154,7 @@ class Prices:
             if self._named and not over and not self._warned:
                 self._warned = True
                 warn(f"joulegram: {outage.describe()}; the yearly mean stands in")
+
+
+def _kind(point: IntensityPoint) -> tuple[str, str, str]:
+    return point.signal, point.basis, point.accounting
