@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -16,8 +16,9 @@ from typing import Final, Literal
 import numpy as np
 
 from joulegram.curves.series import HOUR_S, Series
-from joulegram.feeds import annual
+from joulegram.feeds import Unavailable, annual
 from joulegram.feeds.annual import resolve
+from joulegram.feeds.asking import PointsOf
 from joulegram.feeds.series import read_series
 from joulegram.records import Basis, IntensityPoint, Signal
 
@@ -34,10 +35,6 @@ Name = Literal["realtime", "series", "monthly", "annual"]
 
 class Unanswerable(Exception):
     """A question that has no answer; the message says why, and what to do."""
-
-
-PointsOf = Callable[[str, float, float], Sequence[IntensityPoint]]
-"""What is known of a zone between two times (s since 1970)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +60,17 @@ class Measure:
     mean: IntensityPoint | None = None
 
 
+def no_feed(zone: str, start_s: float, end_s: float) -> Sequence[IntensityPoint]:
+    """Knows nothing, and asks nobody."""
+    raise Unavailable(f"no feed of {zone} is configured")
+
+
 def measures(
     asked: Sequence[str],
     zones: Sequence[str],
     own_zone: str | None,
     period_s: tuple[float, float],
-    points_of: PointsOf | None = None,
+    points_of: PointsOf = no_feed,
     files_count: tuple[Basis, Signal] = ("unknown", "average"),
 ) -> list[Measure]:
     """The measures asked for, zone by zone.
@@ -78,7 +80,7 @@ def measures(
         zones: whose; empty for those that files are there for, else the run's own.
         own_zone: the run's own.
         period_s: the time that a feed is asked about (s since 1970).
-        points_of: asks a zone's feed; None where there is none.
+        points_of: asks a zone's feed.
         files_count: which emissions files of one's own count, and whether on average or marginally.
 
     Raises:
@@ -139,12 +141,14 @@ def _yearly(zone: str) -> list[Measure]:
     return [Measure(zone, ANNUAL, f"{p.source}; {p.note}", p.basis, p.signal, mean=p) for p in points]
 
 
-def _from_feed(zone: str, period_s: tuple[float, float], points_of: PointsOf | None) -> list[Measure]:
+def _from_feed(zone: str, period_s: tuple[float, float], points_of: PointsOf) -> list[Measure]:
     """What a zone's feed knows, points of different kinds apart."""
-    if points_of is None:
-        raise Unanswerable(f"no feed of {zone} is configured: --intensity series:PATH or annual needs none")
+    try:
+        points = points_of(_known(zone), *period_s)
+    except Unavailable as error:
+        raise Unanswerable(f"{error}; annual and series:PATH ask nobody") from None
     kinds: dict[tuple[Basis, Signal], list[IntensityPoint]] = {}
-    for point in points_of(_known(zone), *period_s):
+    for point in points:
         if point.start_s is not None and point.accounting == "location":
             kinds.setdefault((point.basis, point.signal), []).append(point)
     if not kinds:

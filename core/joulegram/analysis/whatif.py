@@ -12,13 +12,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from joulegram.analysis.measures import ANNUAL, Measure, PointsOf, Unanswerable, measures
+from joulegram import config
+from joulegram.analysis.measures import ANNUAL, Measure, Unanswerable, measures
 from joulegram.analysis.period import Period, day_of, periods
 from joulegram.analysis.whatif_sentences import sentences
 from joulegram.curves.curve import Values
 from joulegram.curves.load import Load
 from joulegram.curves.series import HOUR_S, Series
 from joulegram.feeds.annual import resolve
+from joulegram.feeds.asking import PointsOf, from_feeds
 from joulegram.pricing import Footprint
 from joulegram.records import Basis, PriceBook, Signal
 from joulegram.units import J_PER_KWH
@@ -86,7 +88,7 @@ def what_if(
         intensity: ``realtime``, ``series:PATH``, ``monthly`` and ``annual``, any of them.
         zones: whose; by default those that files are there for, else the run's own.
         starts_s: moments to start it at (s since 1970), besides all hours of a year.
-        points_of: asks a zone's feed, for ``realtime``; None where there is none.
+        points_of: asks a zone's feed, for ``realtime``; as configured by default.
         files_count: which emissions files of one's own count, and whether on average or marginally.
         now_s: wall clock (s since 1970).
 
@@ -102,8 +104,9 @@ def what_if(
         why = footprint.facility_energy_j.how if footprint.facility_energy_j.value is None else "it used none"
         raise Unanswerable(f"{run.name} ({run.id}) has no energy to lay elsewhere: {why}")
     ends_s = [start_s + load.duration_s for start_s in starts_s]
-    asked_s = min([now_s() - YEAR_S, *starts_s]), max([now_s(), *ends_s])
-    found = measures(intensity, zones, run.zone, asked_s, points_of, files_count)
+    asked_s = min([now_s() - YEAR_S, run.started_s, *starts_s]), max([now_s(), *ends_s])
+    asking = points_of or from_feeds(config.load(), now_s)
+    found = measures(intensity, zones, run.zone, asked_s, asking, files_count)
     timed = [measure.series for measure in found if measure.series is not None]
     looked_at = iter(periods(timed, [*starts_s, run.started_s]))
     own = _own(run, footprint, load)

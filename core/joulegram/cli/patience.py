@@ -6,11 +6,10 @@ import sys
 import time
 from collections.abc import Callable
 
+from joulegram.feeds.asking import MOST_TURN_S
 from joulegram.feeds.fetching import Wait
 from joulegram.units import show_duration
 
-MOST_S = 90.0
-"""Energi Data Service answers one question a minute; who wants to be left alone for longer is."""
 SILENT_S = 2.0
 
 
@@ -18,7 +17,7 @@ def patient(sleep: Callable[[float], object] = time.sleep) -> Wait:
     """Waits for a minute and a half at most each time, and says so on standard error."""
 
     def wait(seconds: float) -> bool:
-        if seconds > MOST_S:
+        if seconds > MOST_TURN_S:
             return False
         if seconds > SILENT_S:
             print(f"waiting {show_duration(seconds)} for a feed", file=sys.stderr)

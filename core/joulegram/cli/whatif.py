@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from typing import Any, cast, get_args
 
 from joulegram import config
-from joulegram.analysis.measures import ANNUAL, PointsOf, Unanswerable
+from joulegram.analysis.measures import ANNUAL, Unanswerable
 from joulegram.analysis.whatif import what_if
+from joulegram.cli.patience import patient
+from joulegram.feeds.asking import PointsOf, from_feeds
 from joulegram.feeds.series import SeriesFeed
 from joulegram.options import Options
 from joulegram.records import Basis, Signal
@@ -35,7 +37,7 @@ def answer(
         zones: whose intensity.
         starts: ISO 8601, UTC where they name no offset, or ``now``.
         intensity: words; the yearly mean for none.
-        points_of: asks a zone's feed; None where there is none.
+        points_of: asks a zone's feed; as configured by default.
         now_s: wall clock (s since 1970).
 
     Raises:
@@ -43,14 +45,15 @@ def answer(
         ConfigError: a file is no series, or an option of such files is wrong.
         MissingExtra: a file is Parquet, and pyarrow is not installed.
     """
-    given = Options("feed", SeriesFeed.name, config.load().feeds, (*SeriesFeed.known, "base_url"))
+    settings = config.load()
+    given = Options("feed", SeriesFeed.name, settings.feeds, (*SeriesFeed.known, "base_url"))
     basis, signal = (given.choice(name, get_args(kind), default) for name, kind, default in _FILES_COUNT)
     return what_if(
         run,
         intensity=intensity or (ANNUAL,),
         zones=zones,
         starts_s=[_start_s(start, now_s) for start in starts],
-        points_of=points_of,
+        points_of=points_of or from_feeds(settings, now_s, patient()),
         files_count=(cast(Basis, basis), cast(Signal, signal)),
         now_s=now_s,
     )

@@ -10,8 +10,10 @@ from typing import Any, TextIO
 
 from joulegram import config
 from joulegram.analysis.advice import advice
-from joulegram.analysis.expected import PointsOf, from_feeds, in_zone
+from joulegram.analysis.expected import in_zone
 from joulegram.analysis.pausing import Pauses
+from joulegram.cli.patience import patient
+from joulegram.feeds.asking import PointsOf, from_feeds
 from joulegram.report.words import show_moment
 from joulegram.units import show_duration
 
@@ -58,7 +60,7 @@ def answer(
         ConfigError: the configuration, or a file of intensities, is not understood.
     """
     settings, present_s = config.load({"intensity": intensity}), now_s()
-    points_of = points_of or from_feeds(settings, now_s)
+    points_of = points_of or from_feeds(settings, now_s, patient())
     plans = [
         in_zone(points_of, zone, present_s, job.duration_s, job.within_s, job.pauses)
         for zone in dict.fromkeys(zones or [settings.zone or ""])
