@@ -38,7 +38,8 @@ def measured(name: str, full: bool) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="joulegram-bench-", ignore_cleanup_errors=True) as folder:
         for variable in [name for name in os.environ if name.startswith("JOULEGRAM_")]:
             del os.environ[variable]
-        os.environ["XDG_DATA_HOME"] = os.environ["XDG_CONFIG_HOME"] = folder
+        os.environ["XDG_DATA_HOME"] = os.environ["XDG_CONFIG_HOME"] = os.environ["XDG_CACHE_HOME"] = folder
+        os.environ["JOULEGRAM_INTENSITY"] = "annual"  # no benchmark asks the network
         os.environ["JOULEGRAM_RUNTIME_DIR"] = f"{folder}/runtime"
         os.environ["OMP_NUM_THREADS"] = "1"
         os.chdir(folder)
