@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = verbs.add_parser("run", help="track any command", description="Track any command; its exit code is kept.")
     run.add_argument("--name", help="what the run is called; the command by default")
-    for name in ("project", "stage", "zone", "pue"):
+    for name in ("project", "stage", "zone", "pue", "intensity", "basis"):
         run.add_argument(f"--{name}")
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND …", help="the command and its arguments")
     run.set_defaults(do=_run)
@@ -257,7 +257,10 @@ def _run(options: argparse.Namespace) -> int:
     if not command:
         print("joulegram: which command? joulegram run -- COMMAND …", file=sys.stderr)
         return 2
-    given = {name: getattr(options, name) for name in ("name", "project", "stage", "zone", "pue", "ledger")}
+    given = {
+        name: getattr(options, name)
+        for name in ("name", "project", "stage", "zone", "pue", "intensity", "basis", "ledger")
+    }
     return track_command(command, given)
 
 
