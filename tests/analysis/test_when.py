@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from joulegram.analysis.outlook import DAY_S, CannotPlan, Outlook, outlook
 from joulegram.analysis.pausing import Pauses, cheapest_stretches
-from joulegram.analysis.when import Plan, best_start, plan
+from joulegram.analysis.saving import UNKNOWN, foreseen
+from joulegram.analysis.when import LEAST_SAVING, Plan, best_start, plan
 from joulegram.feeds import FORECAST_HIGH, FORECAST_LOW
 from joulegram.records import IntensityPoint
 
@@ -111,46 +112,56 @@ def test_the_time_that_is_asked_about_ends_with_the_job() -> None:
     assert (found.best.start_s, found.best.end_s) == (NOW_S + HOUR_S, NOW_S + 3 * HOUR_S)
 
 
-# -- how sure it is -----------------------------------------------------------------------------------------------
+# -- how sure it is ---------------------------------------------------------------------------------------------------
 
 
-def test_a_saving_is_bounded_by_what_the_intensities_may_be() -> None:
-    found = plan(hours([200, 100], sure=False), NOW_S, HOUR_S, 2 * HOUR_S)
-    assert found.saving.value == pytest.approx(0.5)
-    assert found.saving.low == pytest.approx(1 - 110 / 180)
-    assert found.saving.high == pytest.approx(1 - 90 / 220)
+def test_where_the_time_to_come_is_known_a_saving_is_exact() -> None:
+    found = made([200, 198], 1)
+    assert found.saving.is_exact
+    assert found.saving.value == found.saving.promised == pytest.approx(0.01)
     assert found.advice == "later"
+    assert found.random_saving == pytest.approx(0.005)
 
 
-def test_a_saving_within_its_error_is_no_reason_to_wait() -> None:
-    found = plan(hours([110, 100], sure=False), NOW_S, HOUR_S, 2 * HOUR_S)
-    assert found.saving.low < 0 < found.saving.value
-    assert found.advice == "either"
+def test_an_expected_saving_that_may_be_none_is_told_with_both_its_ends() -> None:
+    found = plan(hours([200, 100], sure=False), NOW_S, HOUR_S, 2 * HOUR_S)
+    assert found.saving.promised == pytest.approx(0.5)
+    assert found.saving == foreseen(found.saving.promised, 1.0, UNKNOWN)
+    assert found.saving.low < 0 < found.saving.value < found.saving.high
+    assert (found.advice, found.start_s) == ("later", NOW_S + HOUR_S)
+    assert any("too little is known of the last 7 days" in note for note in found.notes)
 
 
-def test_hours_that_both_starts_share_make_a_saving_no_less_sure() -> None:
+def test_a_small_saving_that_may_be_none_is_no_reason_to_wait() -> None:
+    found = plan(hours([104, 100], sure=False), NOW_S, HOUR_S, 2 * HOUR_S)
+    assert 0 < found.saving.value < LEAST_SAVING
+    assert found.best.start_s == NOW_S + HOUR_S
+    assert (found.advice, found.start_s) == ("now", NOW_S)
+
+
+def test_hours_that_both_starts_share_leave_nothing_open() -> None:
     apart = plan(hours([200, 150, 100], sure=False), NOW_S, HOUR_S, 3 * HOUR_S)
-    sharing = plan(hours([115, 100, 100, 90], sure=False), NOW_S, 3 * HOUR_S, 4 * HOUR_S)
-    assert apart.advice == "later"
-    assert sharing.saving.low == pytest.approx(1 - (220 + 99) / (220 + 103.5))
-    assert sharing.advice == "later"
+    sharing = plan(hours([200, 100, 100, 90], sure=False), NOW_S, 3 * HOUR_S, 4 * HOUR_S)
+    assert apart.saving == foreseen(apart.saving.promised, 1.0, UNKNOWN)
+    assert sharing.saving.low == pytest.approx(foreseen(sharing.saving.promised, 1 / 3, UNKNOWN).low)
+    known = [*hours([200]), *hours([100, 100], 1, sure=False), *hours([90], 3)]
+    assert plan(known, NOW_S, 3 * HOUR_S, 4 * HOUR_S).saving.is_exact
 
 
-@given(intensities, st.integers(1, 6), st.integers(0, 2**32 - 1))
-def test_whatever_the_intensities_turn_out_to_be_the_saving_is_within_its_bounds(
-    values: list[float], duration: int, seed: int
-) -> None:
+@given(intensities, st.integers(1, 6), st.booleans())
+def test_what_is_expected_of_a_plan_is_in_its_interval(values: list[float], duration: int, sure: bool) -> None:
     duration = min(duration, len(values))
     pauses = Pauses(0.3, 1800.0)
-    found = plan(hours(values, sure=False), NOW_S, duration * HOUR_S, len(values) * HOUR_S, pauses=pauses)
-    true = np.array(values) * np.random.default_rng(seed).choice([0.9, 1.0, 1.1], len(values))
+    found = plan(hours(values, sure=sure), NOW_S, duration * HOUR_S, len(values) * HOUR_S, pauses=pauses)
     for schedule, saving, idle in ((found.best, found.saving, 0.0), (found.paused, found.paused_saving, 0.3)):
         if schedule is None:
             continue
         assert saving is not None
-        emitted = sum(work_in(schedule.stretches, hour, idle) * g for hour, g in enumerate(true))
-        before = true[:duration].sum()
-        assert saving.low - 1e-9 <= 1 - emitted / before <= saving.high + 1e-9
+        emitted = sum(work_in(schedule.stretches, hour, idle) * g for hour, g in enumerate(values))
+        assert saving.promised == pytest.approx(1 - emitted / sum(values[:duration]), abs=1e-9)
+        assert saving.low <= saving.value + 1e-9
+        assert saving.value <= saving.high + 1e-9
+        assert saving.is_exact or not sure
 
 
 def work_in(stretches: Any, hour: int, idle: float) -> float:
@@ -288,9 +299,9 @@ def test_what_cannot_be_planned_is_said(
         plan(points, NOW_S, duration_h * HOUR_S, within_h * HOUR_S)
 
 
-def test_a_plan_is_plain_data_also_where_now_may_emit_nothing() -> None:
-    clean = point(0, 50.0)
-    perhaps = IntensityPoint(**{**{f: getattr(clean, f) for f in clean.__slots__}, "low": 0.0})
-    document = plan([perhaps, point(1, 20.0)], NOW_S, HOUR_S, 2 * HOUR_S).to_json()
-    assert json.loads(json.dumps(document, allow_nan=False))["saving"]["low"] is None
-    assert document["advice"] == "either"
+def test_a_plan_is_plain_data_also_where_nothing_is_emitted() -> None:
+    for values in ([50.0, 20.0], [0.0, 0.0], [0.0, 20.0], [20.0, 0.0]):
+        found = plan(hours(values, sure=False), NOW_S, HOUR_S, 2 * HOUR_S)
+        document = json.loads(json.dumps(found.to_json(), allow_nan=False))
+        assert document["saving"]["promised"] == pytest.approx(0 if not values[0] else 1 - values[1] / values[0])
+        assert document["start_s"] in (found.now_s, found.best.start_s)

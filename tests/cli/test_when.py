@@ -44,7 +44,9 @@ def series(tmp_path: Path) -> Callable[..., str]:
     return write
 
 
-def feed(basis: str = "lifecycle", sure: bool = True) -> Callable[[str, float, float], list[IntensityPoint]]:
+def feed(
+    basis: str = "lifecycle", sure: bool = True, after: float = 100.0
+) -> Callable[[str, float, float], list[IntensityPoint]]:
     """A grid of 400 g/kWh, and of 100 from the third hour on; another zone emits half."""
 
     def points_of(zone: str, start_s: float, end_s: float) -> list[IntensityPoint]:
@@ -52,7 +54,7 @@ def feed(basis: str = "lifecycle", sure: bool = True) -> Callable[[str, float, f
         spread = 0.0 if sure else 0.8
         found = []
         for hour in range(-24, 25):
-            g = factor * (400.0 if hour < 2 else 100.0)
+            g = factor * (400.0 if hour < 2 else after)
             found.append(
                 IntensityPoint(
                     g,
@@ -80,15 +82,21 @@ def test_the_best_start_is_told_beside_starting_now() -> None:
     found = asked(["DE"])
     (zone,) = found["zones"]
     assert zone["best"]["stretches"] == ((NOW_S + 2 * HOUR_S, NOW_S + 4 * HOUR_S),)
-    assert zone["saving"] == {"value": 0.75, "low": 0.75, "high": 0.75}
-    assert "75 % less than now" in found["sentences"][0]
+    assert zone["saving"] == {"promised": 0.75, "value": 0.75, "low": 0.75, "high": 0.75}
+    assert "expected 75 % less than now." in found["sentences"][0]
 
 
-def test_a_saving_that_is_not_sure_is_no_advice_to_wait() -> None:
+def test_a_saving_that_may_be_none_says_so_in_words() -> None:
     found = asked(["DE"], sure=False)
-    assert found["zones"][0]["advice"] == "either"
-    assert "may as well start now" in found["sentences"][0]
-    assert "within its error" in found["sentences"][0]
+    assert found["zones"][0]["advice"] == "later"
+    assert "expected 32 % less than now, between 109 % more and 78 % less. It may emit more." in found["sentences"][0]
+
+
+def test_what_is_too_little_to_wait_for_says_how_little() -> None:
+    found = asked(["DE"], sure=False, after=396.0)
+    assert found["zones"][0]["start_s"] == NOW_S
+    assert "DE: start now." in found["sentences"][0]
+    assert "0 % less than now, between 207 % more and 68 % less: too little to wait for." in found["sentences"][0]
 
 
 def test_zones_are_ranked_only_where_their_intensities_are_of_one_kind() -> None:
@@ -320,6 +328,13 @@ def test_control_c_in_a_shell_leaves_no_traceback(series: Callable[..., str]) ->
     assert "less than now" in said
     assert "Traceback" not in noted
     assert "no longer waiting" in noted
+
+
+def test_wait_does_not_wait_for_next_to_nothing(series: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["wait", "--duration", "1h", "--within", "5h", "--intensity", series([400, 400, 396, 398, 399])]) == 0
+    told = capsys.readouterr()
+    assert "too little to wait for" in told.out
+    assert told.err == ""
 
 
 def test_wait_waits_no_longer_than_it_may(series: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:

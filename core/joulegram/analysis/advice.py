@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from joulegram.analysis.when import Plan, Saving
+from joulegram.analysis.saving import Saving
+from joulegram.analysis.when import Plan
 
 SCHEMA_VERSION = 1
 
@@ -41,17 +42,15 @@ def _lowest(plans: Sequence[Plan]) -> Plan | None:
 
 
 def _sentence(found: Plan, show_time: ShowTime) -> str:
-    if found.advice == "now":
+    saving, best = found.saving, show_time(found.best.start_s)
+    if saving.promised <= 0:
         return (
             f"{found.zone}: start now. No later start that ends by {show_time(found.until_s)} is expected to be lower."
         )
-    said = f"{show_percent(found.saving.value)} less than now"
-    if found.advice == "later":
-        return f"{found.zone}: start at {show_time(found.best.start_s)}: {said} ({show_bounds(found.saving)})."
-    return (
-        f"{found.zone}: may as well start now. {show_time(found.best.start_s)} is expected to emit {said}, which is "
-        f"within its error ({show_bounds(found.saving)})."
-    )
+    said = f"{show_percent(saving.value)} less than now{show_interval(saving)}"
+    if found.advice == "now":
+        return f"{found.zone}: start now. {best} is expected to emit {said}: too little to wait for."
+    return f"{found.zone}: wait until {best}: expected {said}{'' if saving.is_sure else '. It may emit more'}."
 
 
 def _between(plans: Sequence[Plan], lowest: Plan | None) -> list[str]:
@@ -73,7 +72,10 @@ def show_percent(share: float) -> str:
     return f"{'−' if percent < 0 else ''}{abs(percent)} %"
 
 
-def show_bounds(saving: Saving) -> str:
-    """Between what a saving is: ``'−20 % to 75 %'``."""
-    low = show_percent(saving.low) if saving.low > -10 else "−1000 % or worse"
-    return f"bounds {low} to {show_percent(saving.high)}"
+def show_interval(saving: Saving) -> str:
+    """Between what a saving is expected: ``', between 3 % more and 75 % less'``; nothing where it is exact."""
+    if saving.is_exact:
+        return ""
+    ends = [(show_percent(abs(share)), "more" if share < 0 else "less") for share in (saving.low, saving.high)]
+    (low, how), (high, also) = ends
+    return f", between {low} and {high}" if how == also else f", between {low} {how} and {high} {also}"

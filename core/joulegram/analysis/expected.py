@@ -7,6 +7,7 @@ import time
 from joulegram import config
 from joulegram.analysis.outlook import DAY_S, CannotPlan
 from joulegram.analysis.pausing import Pauses
+from joulegram.analysis.saving import DAYS
 from joulegram.analysis.when import Plan, plan
 from joulegram.feeds import Unavailable
 from joulegram.feeds.asking import PointsOf, from_feeds
@@ -47,7 +48,7 @@ def in_zone(
 ) -> Plan:
     """The plan for one zone; see `joulegram.analysis.when.plan`."""
     try:
-        points = points_of(zone, now_s - DAY_S, now_s + max(within_s, DAY_S))
+        points = points_of(zone, now_s - DAYS * DAY_S, now_s + max(within_s, DAY_S))
     except Unavailable as error:
         raise CannotPlan(str(error)) from None
     return plan(points, now_s, duration_s, within_s, zone=zone, pauses=pauses)

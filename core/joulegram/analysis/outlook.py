@@ -51,6 +51,11 @@ class Outlook:
         """Its end (s since 1970)."""
         return float(self.edges_s[-1])
 
+    @property
+    def is_known(self) -> np.typing.NDArray[np.bool_]:
+        """Whether each step leaves nothing open, shape (n,)."""
+        return np.asarray(self.low == self.high)
+
     def seconds(self, start_s: float, end_s: float) -> Values:
         """How much (s) of each step lies in a stretch of time; shape (n,)."""
         inside = np.minimum(end_s, self.edges_s[1:]) - np.maximum(start_s, self.edges_s[:-1])

@@ -1,7 +1,6 @@
-"""When to run: the start within a time that is expected to emit least, and how sure it is that it beats starting now.
+"""When to run: the start within a time that is expected to emit least, and whether it is worth waiting for.
 
 A job is taken to draw the same power for all of its time, so what it emits goes by the mean intensity of when it runs.
-Hours that two starts share are the same hours in both, whatever becomes of them: only the others make a saving unsure.
 """
 
 from __future__ import annotations
@@ -9,21 +8,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from math import inf, isfinite
+from math import isfinite
 from typing import Any, Literal
 
 import numpy as np
 
 from joulegram.analysis.outlook import DAY_S, CannotPlan, Outlook, outlook
 from joulegram.analysis.pausing import FINEST_S, Pauses, Stretches, cheapest_stretches
+from joulegram.analysis.saving import DAYS, Likeness, Saving, exactly, foreseen, likeness
 from joulegram.curves.curve import Values
 from joulegram.records import Accounting, Basis, IntensityPoint, Signal
 
 SLACK = 1e-9
 """Starts whose means differ by less than this, as a share, are the same: the earlier one is taken."""
 
-REPEATED_KEPT = 0.41
-"""What came true of savings by yesterday's hours, median of 11 grids (`benchmarks/backtest.py`)."""
+LEAST_SAVING = 0.02
+"""A saving that is smaller, and may be none, is not worth waiting for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +54,6 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
-class Saving:
-    """What a schedule emits less than starting now, as a share of that, between two bounds.
-
-    The lower one is minus infinity where starting now may emit nothing.
-    """
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def is_sure(self) -> bool:
-        """Whether it is a saving wherever in their bounds the intensities will be."""
-        return self.low > 0
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """When to run a job in one zone.
 
@@ -89,7 +72,10 @@ class Plan:
         paused: the same with pauses; None where they gain nothing.
         paused_saving: of `paused` against `now`.
         random_g_per_kwh: mean over all starts.
+        random_saving: what a random start is expected to save, as a share.
         day_g_per_kwh: mean of the next 24 hours, as far as they are known.
+        day_saving: what a job at that mean is expected to save, as a share.
+        like: how alike the days of the zone are, which its savings go by where what is to come is not known.
         repeated_share: share of the time for which the same hours of the day before stand in for a forecast.
         notes: what a reader should know, in words.
     """
@@ -108,16 +94,23 @@ class Plan:
     paused: Schedule | None
     paused_saving: Saving | None
     random_g_per_kwh: float
+    random_saving: float
     day_g_per_kwh: float
+    day_saving: float
+    like: Likeness
     repeated_share: float
     notes: tuple[str, ...]
 
     @property
-    def advice(self) -> Literal["now", "either", "later"]:
-        """``now`` is best, ``later`` is sure to be better, or is expected to be and may not: ``either``."""
-        if self.saving.value <= 0:
-            return "now"
-        return "later" if self.saving.is_sure else "either"
+    def advice(self) -> Literal["now", "later"]:
+        """Whether the best start is worth waiting for: a saving that is expected, and is either sure or not small."""
+        worth = self.saving.value > 0 and (self.saving.is_sure or self.saving.value >= LEAST_SAVING)
+        return "later" if worth else "now"
+
+    @property
+    def start_s(self) -> float:
+        """When to start, by the advice (s since 1970)."""
+        return self.best.start_s if self.advice == "later" else self.now_s
 
     @property
     def kind(self) -> tuple[Signal, Basis, Accounting]:
@@ -125,12 +118,8 @@ class Plan:
         return self.signal, self.basis, self.accounting
 
     def to_json(self) -> dict[str, Any]:
-        """Plain types, null where there is no bound."""
-        plain = asdict(self)
-        for saving in (plain["saving"], plain["paused_saving"]):
-            if saving is not None and not isfinite(saving["low"]):
-                saving["low"] = None
-        return {"advice": self.advice, **plain}
+        """Plain types."""
+        return {"advice": self.advice, "start_s": self.start_s, **asdict(self)}
 
 
 def plan(
@@ -145,8 +134,8 @@ def plan(
     """When to run a job so that it is expected to emit least.
 
     Args:
-        points: of one zone and kind, from 24 hours ago to the end of the time and of the next 24 hours, in any order,
-            as far as they are known; what is missing ahead is taken from yesterday.
+        points: of one zone and kind, from a week ago to the end of the time and of the next 24 hours, in any order, as
+            far as they are known; what is missing ahead is taken from yesterday.
         now_s: the present (s since 1970).
         duration_s: of the job (s).
         within_s: the time (s) from now in which it has to be finished.
@@ -161,7 +150,7 @@ def plan(
     kinds = {(p.signal, p.basis, p.accounting) for p in points}
     if len(kinds) > 1:
         raise CannotPlan("intensities of several kinds (signal, basis or accounting) cannot be laid against each other")
-    everything = outlook(points, now_s, now_s + max(within_s, DAY_S))
+    everything, like = outlook(points, now_s, now_s + max(within_s, DAY_S)), likeness(points, now_s)
     until_s = min(now_s + within_s, everything.end_s)
     if until_s < now_s + duration_s:
         raise CannotPlan("intensity is not known for as long as the job takes")
@@ -169,8 +158,11 @@ def plan(
     now = _schedule(everything, ((now_s, now_s + duration_s),), duration_s)
     best = _schedule(everything, ((contiguous, contiguous + duration_s),), duration_s)
     paused = None if pauses is None else _paused(everything, until_s, duration_s, pauses, best)
+    saving = _saving(everything, now, best, None, like)
     signal, basis, accounting = kinds.pop()
     step_s = np.diff(everything.edges_s)[everything.edges_s[:-1] < until_s]
+    day_g_per_kwh = _mean(everything, now_s, min(now_s + DAY_S, everything.end_s))
+    kept = 1.0 if everything.is_known.all() else like.kept
     repeated_share = float(step_s[everything.repeated[: len(step_s)]].sum() / step_s.sum())
     return Plan(
         zone=zone or points[-1].zone or "this zone",
@@ -183,13 +175,16 @@ def plan(
         duration_s=duration_s,
         now=now,
         best=best,
-        saving=_saving(everything, now, best, None),
+        saving=saving,
         paused=paused,
-        paused_saving=None if paused is None else _saving(everything, now, paused, pauses),
+        paused_saving=None if paused is None else _saving(everything, now, paused, pauses, like),
         random_g_per_kwh=random_g_per_kwh,
-        day_g_per_kwh=_mean(everything, now_s, min(now_s + DAY_S, everything.end_s)),
+        random_saving=kept * _less(now.g_per_kwh, random_g_per_kwh),
+        day_g_per_kwh=day_g_per_kwh,
+        day_saving=kept * _less(now.g_per_kwh, day_g_per_kwh),
+        like=like,
         repeated_share=repeated_share,
-        notes=_notes(points, repeated_share, until_s < now_s + within_s),
+        notes=_notes(points, repeated_share, saving, like, until_s < now_s + within_s),
     )
 
 
@@ -243,32 +238,41 @@ def _schedule(expected: Outlook, stretches: Stretches, duration_s: float, pauses
     return Schedule(stretches, value, min(low, value), max(high, value))
 
 
-def _saving(expected: Outlook, now: Schedule, other: Schedule, pauses: Pauses | None) -> Saving:
-    """Bounds: what both share at either of its bounds, of the rest one at its lowest and the other at its highest."""
-    a, b = _work(expected, now.stretches, None), _work(expected, other.stretches, pauses)
-    shared = np.minimum(a, b)
-    a, b = a - shared, b - shared
-    both = [float(shared @ bound) for bound in (expected.low, expected.high)]
-    least = min(_less(float(a @ expected.low) + s, float(b @ expected.high) + s) for s in both)
-    most = max(_less(float(a @ expected.high) + s, float(b @ expected.low) + s) for s in both)
-    value = _less(now.g_per_kwh, other.g_per_kwh)
-    return Saving(value, min(least, value), max(most, value))
+def _saving(everything: Outlook, now: Schedule, other: Schedule, pauses: Pauses | None, like: Likeness) -> Saving:
+    """What `other` emits less than `now`; exact where all hours that they do not share are known."""
+    before_s, after_s = _work(everything, now.stretches, None), _work(everything, other.stretches, pauses)
+    shared_s = np.minimum(before_s, after_s)
+    left_s, taken_s = before_s - shared_s, after_s - shared_s
+    promised = _less(now.g_per_kwh, other.g_per_kwh)
+    if everything.is_known[left_s + taken_s > SLACK * before_s.sum()].all():
+        return exactly(promised)
+    return foreseen(promised, float(max(left_s.sum(), taken_s.sum()) / before_s.sum()), like)
 
 
 def _less(before: float, after: float) -> float:
-    if before > 0:
-        return 1 - after / before
-    return -inf if after > 0 else 0.0
+    """As a share; of nothing, nothing is saved."""
+    return 1 - after / before if before > 0 else 0.0
 
 
-def _notes(points: Sequence[IntensityPoint], repeated_share: float, is_short: bool) -> tuple[str, ...]:
+def _notes(
+    points: Sequence[IntensityPoint], repeated_share: float, saving: Saving, like: Likeness, is_short: bool
+) -> tuple[str, ...]:
     notes = [point.note for point in points if point.note]
     if repeated_share > 0:
         how_much = "all" if repeated_share > 1 - SLACK else f"{repeated_share:.0%}"
-        notes.append(
-            f"{how_much} of the time is without a forecast: the same hours of the day before stand in, which on 11 "
-            f"grids kept {REPEATED_KEPT:.0%} of the saving that they promised (median)"
-        )
+        notes.append(f"{how_much} of the time is without a forecast: the same hours of the day before stand in")
+    if saving.promised > 0 and not saving.is_exact:
+        notes.append(_why_less(saving, like, repeated_share))
     if is_short:
         notes.append("intensity is known for a part of the time only; later starts are left out")
     return tuple(dict.fromkeys(notes))
+
+
+def _why_less(saving: Saving, like: Likeness, repeated_share: float) -> str:
+    """Why less is expected than the hours promise."""
+    if like.days:
+        found = f"over the last {DAYS} days so much of what set hours apart came again a day later"
+    else:
+        found = f"too little is known of the last {DAYS} days, and on the median of 11 grids so much came true"
+    known = "" if repeated_share > 1 - SLACK else "; a forecast is taken to be no better than the day before"
+    return f"the hours promise {saving.promised:.0%} less than now, {like.kept:.0%} of it is expected: {found}{known}"

@@ -492,7 +492,7 @@ def _wait(options: argparse.Namespace) -> int:
     else:
         print(*found["sentences"], sep="\n")
     sys.stdout.flush()
-    return wait_until(found["zones"][0]["best"]["stretches"][0][0])
+    return wait_until(found["zones"][0]["start_s"])
 
 
 def _seal(options: argparse.Namespace) -> int:

@@ -37,21 +37,20 @@ def print_plans(found: Json, console: Console | None = None) -> None:
 
 def _starts(zones: Sequence[Json]) -> Table:
     table = Table(header_style="dim", box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    for name in ("zone", "", "start", "g/kWh", "bounds", "saves", "bounds"):
+    for name in ("zone", "", "start", "g/kWh", "bounds", "saves", "95 %"):
         is_text = name in ("zone", "", "start")
         table.add_column(name, justify="left" if is_text else "right", no_wrap=True, overflow="ellipsis")
     for zone in zones:
         name = shorten(plain(zone["zone"]), 12)
-        now = zone["now"]["g_per_kwh"]
         table.add_row(Text(name, style="bold"), "now", *_schedule(zone["now"]))
         table.add_row("", "best start", *_schedule(zone["best"]), *_saving(zone["saving"]))
         if zone["paused"]:
             breaks = len(zone["paused"]["stretches"]) - 1
             said = f"{breaks} pause{'s' if breaks > 1 else ''}"
             table.add_row("", said, *_schedule(zone["paused"]), *_saving(zone["paused_saving"]))
-        for said, field in (("random start", "random_g_per_kwh"), ("mean of 24 h", "day_g_per_kwh")):
-            saved = _percent(1 - zone[field] / now) if now else ""
-            table.add_row("", said, "", f"{zone[field]:.0f}", "", saved, "", style="dim")
+        for said, field in (("random start", "random"), ("mean of 24 h", "day")):
+            saved = _percent(zone[f"{field}_saving"])
+            table.add_row("", said, "", f"{zone[f'{field}_g_per_kwh']:.0f}", "", saved, "", style="dim")
     return table
 
 
@@ -62,7 +61,7 @@ def _schedule(schedule: Json) -> tuple[str, str, str]:
 
 
 def _saving(saving: Json) -> tuple[str, str]:
-    low, high = "?" if saving["low"] is None else _percent(saving["low"]), _percent(saving["high"])
+    low, high = _percent(saving["low"]), _percent(saving["high"])
     return _percent(saving["value"]), "" if low == high else f"{low} to {high}"
 
 
