@@ -21,6 +21,7 @@ from joulegram.analysis.saving import DAYS, LEAST_PAIRS, SPREADS, alike
 from joulegram.analysis.when import LEAST_SAVING
 from joulegram.curves.curve import Values
 from joulegram.curves.series import HOUR_S, Series
+from joulegram.feeds import FORECAST_HIGH, FORECAST_LOW
 from joulegram.feeds.series import read_series
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "intensity"
@@ -180,6 +181,7 @@ def main() -> None:
     _print_grids(found)
     _print_kept(found)
     _print_halves(found)
+    _print_worst_case(found)
     paused = [off_by_own_days(jobs(series, pausing=True)) for series in known.values()]
     print(
         f"\nWith pauses that cost nothing, {SPREADS} spreads hold {_mean(coverage(off, SPREADS) for off in paused):.1%}"
@@ -228,6 +230,19 @@ def _print_halves(found: Found) -> None:
     for place, shape in enumerate(SHAPES_H):
         off = [off_by_own_days(kinds)[place] for kinds in found.values()]
         print(f"  {shape[0]:2} h within {shape[1]:2} h: {coverage(off, SPREADS):.1%}")
+
+
+def _print_worst_case(found: Found) -> None:
+    """What single hours' bounds are worth, one schedule's hours at their lowest and the other's at their highest."""
+    every = _together([kind for kinds in found.values() for kind in kinds])
+    least = 1 - (1 - every.promised) * FORECAST_HIGH / FORECAST_LOW
+    sure = (least > 0) & (every.moved == 1)
+    below, lost = (every.came[sure] < least[sure]).mean(), (every.came[sure] < 0).mean()
+    promised = every.promised[sure].min()
+    print(
+        f"\nBy the worst of single hours' bounds {sure.sum()} jobs are sure to save (promised {promised:.0%} or more):"
+    )
+    print(f"  {below:.0%} came out below the lower bound, {lost:.0%} emitted more than at once")
 
 
 def _share(every: Jobs) -> Values:

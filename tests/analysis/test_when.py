@@ -258,6 +258,20 @@ def test_a_forecast_goes_before_yesterday() -> None:
     assert found.best.g_per_kwh == 100
 
 
+def test_a_forecast_is_said_to_be_taken_for_no_better_than_the_day_before() -> None:
+    words = "a forecast is taken to be no better than the day before"
+    foretold = plan(hours([300, 200, 100], sure=False), NOW_S, HOUR_S, 3 * HOUR_S)
+    repeated = plan([*hours([500, 400, 300, 200] * 6, -24), *hours([400], 0)], NOW_S, HOUR_S, 12 * HOUR_S)
+    assert any(words in note for note in foretold.notes)
+    assert not any(words in note for note in repeated.notes)
+
+
+def test_what_is_said_of_points_is_repeated_unless_they_are_only_looked_back_on() -> None:
+    older, newer = point(-30, 300, note="an old stand-in"), point(-2, 300, note="a stand-in")
+    found = plan([older, newer, *hours([300, 200])], NOW_S, HOUR_S, 2 * HOUR_S)
+    assert found.notes == ("a stand-in",)
+
+
 def test_what_is_known_for_a_while_only_shortens_the_time() -> None:
     found = plan(hours([300, 200, 100, 50]), NOW_S, HOUR_S, 10 * HOUR_S)
     assert found.until_s == NOW_S + 4 * HOUR_S

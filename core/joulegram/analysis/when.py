@@ -161,6 +161,7 @@ def plan(
     saving = _saving(everything, now, best, None, like)
     signal, basis, accounting = kinds.pop()
     step_s = np.diff(everything.edges_s)[everything.edges_s[:-1] < until_s]
+    recent = [point for point in points if (point.start_s or now_s) >= now_s - DAY_S]
     day_g_per_kwh = _mean(everything, now_s, min(now_s + DAY_S, everything.end_s))
     kept = 1.0 if everything.is_known.all() else like.kept
     repeated_share = float(step_s[everything.repeated[: len(step_s)]].sum() / step_s.sum())
@@ -184,7 +185,7 @@ def plan(
         day_saving=kept * _less(now.g_per_kwh, day_g_per_kwh),
         like=like,
         repeated_share=repeated_share,
-        notes=_notes(points, repeated_share, saving, like, until_s < now_s + within_s),
+        notes=_notes(recent, repeated_share, saving, like, until_s < now_s + within_s),
     )
 
 
@@ -274,5 +275,7 @@ def _why_less(saving: Saving, like: Likeness, repeated_share: float) -> str:
         found = f"over the last {DAYS} days so much of what set hours apart came again a day later"
     else:
         found = f"too little is known of the last {DAYS} days, and on the median of 11 grids so much came true"
-    known = "" if repeated_share > 1 - SLACK else "; a forecast is taken to be no better than the day before"
-    return f"the hours promise {saving.promised:.0%} less than now, {like.kept:.0%} of it is expected: {found}{known}"
+    forecast = "; a forecast is taken to be no better than the day before" if repeated_share < 0.5 else ""
+    return (
+        f"the hours promise {saving.promised:.0%} less than now, {like.kept:.0%} of it is expected: {found}{forecast}"
+    )
