@@ -182,6 +182,17 @@ def test_a_feed_that_does_not_answer_is_named(grid: type[Grid]) -> None:
         looked_up()
 
 
+def test_a_feed_that_only_was_once_asked_is_named_too(grid: type[Grid]) -> None:
+    cache, settings = Cache(None), config.load({"intensity": "neso"})
+    days_later_s = NOW_S + 3 * DAY_S
+    assert from_feeds(settings, lambda: NOW_S, lambda _: False, cache)("DE", NOW_S - DAY_S, NOW_S + DAY_S)
+    grid.broken = "it is being mended"
+    points_of = from_feeds(settings, lambda: days_later_s, lambda _: False, cache)
+    assert points_of("DE", NOW_S - DAY_S, NOW_S)
+    with pytest.raises(CannotPlan, match="grid: it is being mended"):
+        answer(Job(HOUR_S, 8 * HOUR_S), ["DE"], None, now_s=lambda: days_later_s, points_of=points_of)
+
+
 def test_it_fits_eighty_columns_and_names_what_it_goes_by(
     series: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,7 @@ from joulegram.records import IntensityPoint
 PointsOf = Callable[[str, float, float], Sequence[IntensityPoint]]
 """What is known, and of the future expected, of a zone between two times (s since 1970); Unavailable for nothing."""
 
+DAY_S = 86_400.0
 MOST_TURN_S = 90.0
 """Nobody waits longer than this for a feed's turn: the strictest may be asked once a minute."""
 
@@ -53,7 +54,9 @@ def from_feeds(
             if end_s > present_s:
                 fetcher.foresee(present_s, end_s, wait or _wait)
             points = fetcher.points(start_s - STALE_S, end_s)
-            if points:
+            # Days ago alone, kept from an earlier question, say nothing of the time to come.
+            since_s = present_s - DAY_S if end_s > present_s else start_s - STALE_S
+            if any((p.start_s or 0.0) + (p.length_s or 0.0) > since_s for p in points):
                 # The present, where it is not known yet, is what was known last.
                 return [_to_come(p, present_s) for p in (*held_on(points, start_s, present_s + HOUR_S), *points)]
         raise Unavailable(_unknown(zone, [outage for fetcher in fetchers for outage in fetcher.outages]))
