@@ -8,21 +8,19 @@ counts the share of its own devices.
 
 from __future__ import annotations
 
-import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from joulegram.flops import Count, FlopCounter, Tally, Uncountable
 from joulegram.flops.jax_formulas import FORMULAS, Operation, computes_in, flops, free, opaque
 from joulegram.flops.jax_trips import Known, known_value, trips
+from joulegram.flops.tracing import Work, generators_kept, greatest
 
 _WHY_NOT = "a JAX program cannot be watched while it runs: it is counted from its jaxpr"
-_ENDLESS = "while: trip count unknown"  # counted as if it ran once
 
 
 class JaxprCounter(FlopCounter):
@@ -64,7 +62,7 @@ class JaxprCounter(FlopCounter):
 
         arrays = [leaves[place] for place in places]
         try:
-            with _generators_kept():
+            with generators_kept():  # JAX's own come from keys alone
                 program = jax.make_jaxpr(of_arrays)(*arrays)
         except Exception as error:  # the step's own, or that it looks at a value; it was not asked for now
             raise Uncountable(f"tracing it failed: {_in_a_line(error)}") from error
@@ -82,33 +80,6 @@ class JaxprCounter(FlopCounter):
         )
 
 
-@dataclass(slots=True)
-class _Work:
-    """What a part of a program computes.
-
-    Args:
-        flops: by the type computed in.
-        unknown: operations without a formula, by name, and how often they are called.
-        chosen: whether a cond's branches differ, of which only the greatest is in here.
-        spread: devices that a part of it names to run on.
-    """
-
-    flops: Counter[str] = field(default_factory=Counter)
-    unknown: Counter[str] = field(default_factory=Counter)
-    chosen: bool = False
-    spread: int = 1
-
-    @property
-    def total(self) -> int:
-        return self.flops.total()
-
-    def add(self, other: _Work, times: int = 1) -> None:
-        for mine, theirs in ((self.flops, other.flops), (self.unknown, other.unknown)):
-            mine.update({name: amount * times for name, amount in theirs.items() if amount * times})
-        self.chosen |= other.chosen
-        self.spread = max(self.spread, other.spread)
-
-
 @dataclass(frozen=True, slots=True)
 class _Walk:
     """A walk through the operations of a jaxpr, and of those inside of them.
@@ -119,19 +90,19 @@ class _Walk:
 
     platform: str
 
-    def through(self, jaxpr: Any, known: Known | None = None) -> _Work:
+    def through(self, jaxpr: Any, known: Known | None = None) -> Work:
         """What a jaxpr computes.
 
         Args:
             jaxpr: it, closed or open.
             known: what its arguments are known to be.
         """
-        work = _Work()
+        work = Work()
         for operation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
             self._add(work, operation, known or {})
         return work
 
-    def _add(self, work: _Work, operation: Operation, known: Known) -> None:
+    def _add(self, work: Work, operation: Operation, known: Known) -> None:
         name, params = operation.primitive.name, operation.params
         if name in FORMULAS:
             work.flops[computes_in(operation, self.platform)] += flops(operation)
@@ -142,7 +113,7 @@ class _Walk:
         elif name == "while":
             work.add(self._loop(operation, known))
         elif name == "cond":
-            work.add(_greatest([self.through(branch) for branch in params["branches"]]))
+            work.add(greatest([self.through(branch) for branch in params["branches"]]))
         elif name == "custom_linear_solve":  # holds the product as well, which it only needs for gradients
             work.add(self.through(params["jaxprs"].solve))
         elif name in ("shard_map", "xla_pmap"):
@@ -153,19 +124,15 @@ class _Walk:
         elif not free(name):
             work.unknown[name] += 1
 
-    def _loop(self, operation: Operation, known: Known) -> _Work:
-        work = _Work()
+    def _loop(self, operation: Operation, known: Known) -> Work:
+        work = Work()
         body, test = self.through(operation.params["body_jaxpr"]), self.through(operation.params["cond_jaxpr"])
-        times = trips(operation, known)
-        work.add(body, 1 if times is None else times)
-        work.add(test, 1 if times is None else times + 1)
-        if times is None and (work.flops or work.unknown):
-            work.unknown[_ENDLESS] += 1
+        work.add_loop(test, body, trips(operation, known))
         return work
 
-    def _on_each(self, operation: Operation) -> _Work:
+    def _on_each(self, operation: Operation) -> Work:
         """What runs on every device of a mesh, with shapes of one device's part."""
-        work, params = _Work(), operation.params
+        work, params = Work(), operation.params
         if operation.primitive.name == "xla_pmap":
             devices = params["axis_size"]
         else:
@@ -175,14 +142,6 @@ class _Walk:
         work.add(self.through(params.get("jaxpr", params.get("call_jaxpr"))), devices)
         work.spread = max(work.spread, devices)
         return work
-
-
-def _greatest(branches: list[_Work]) -> _Work:
-    most = max(branches, key=lambda branch: branch.total)
-    for branch in branches:
-        most.chosen |= branch.total != most.total
-        most.unknown |= branch.unknown
-    return most
 
 
 def _inside(values: Iterable[Any]) -> Iterator[Any]:
@@ -218,19 +177,6 @@ def _devices(arrays: Iterable[Any]) -> list[Any]:
 
     shardings = [array.sharding for array in arrays if isinstance(array, jax.Array)]
     return list({device for sharding in shardings for device in sharding.device_set}) or jax.devices()[:1]
-
-
-@contextmanager
-def _generators_kept() -> Iterator[None]:
-    """Leaves Python's and NumPy's random numbers where they were; JAX's come from keys alone."""
-    import numpy as np
-
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    try:
-        yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
 
 
 def _in_a_line(error: Exception) -> str:
