@@ -39,6 +39,7 @@ _EXTRAS = {
     "parquet": "pyarrow",
     "pyrapl": "pyRAPL",
     "report": "plotly",
+    "tensorflow": "tensorflow",
     "zeus": "zeus",
 }
 READS, WAKES, SAMPLE_S = 20, 20, 0.05

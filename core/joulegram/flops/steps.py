@@ -7,7 +7,7 @@ digits: one of a bucket is counted, and the others are scaled by their number of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, repeat
 from math import prod
 from typing import Any
@@ -46,9 +46,12 @@ def signature(value: Any, depth: int = 0) -> Signature:
     if kind in _PLAIN:
         return kind
     try:  # asked for in every step: quicker than to look whether they are there
-        return value.shape, value.dtype
+        shape, dtype = value.shape, value.dtype
     except AttributeError:
         return _inside(value, depth)
+    if not isinstance(shape, tuple) and isinstance(shape, Iterable):  # TensorFlow's
+        shape = tuple(shape)
+    return shape, dtype
 
 
 def _inside(value: Any, depth: int) -> Signature:

@@ -24,7 +24,7 @@ Amounts = Mapping[str, float]
 Key = tuple[Any, ...]
 """What tells steps apart: the context, the phase that they begin in, the signature of their inputs."""
 
-FRAMEWORKS = {"torch": "torch", "jax": "jax", "jaxlib": "jax"}
+FRAMEWORKS = {"torch": "torch", "jax": "jax", "jaxlib": "jax", "tensorflow": "tensorflow"}
 """Which counter counts the steps of which package."""
 _LATER = (inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction)
 NOT_COUNTED: Amounts = {STEPS_UNCOUNTED: 1.0}
@@ -311,7 +311,7 @@ def _framework(step: Callable[..., Any], inputs: Iterable[Any]) -> str:
             way = FRAMEWORKS.get(kind.__module__.partition(".")[0])
             if way is not None:
                 return way
-    raise Uncountable("neither what it calls nor its inputs are of PyTorch or JAX")
+    raise Uncountable("neither what it calls nor its inputs are of PyTorch, JAX or TensorFlow")
 
 
 def _leaves(values: Iterable[Any]) -> Iterable[Any]:
