@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from math import prod
 from types import MappingProxyType
 from typing import Any
@@ -30,6 +31,7 @@ class UnknownSize(Exception):
     """A size that an operation's count depends on is not known before it runs."""
 
 
+@cache
 def free(name: str) -> bool:
     """Whether an operation is one of TensorFlow's own that count nothing: elementwise, random, moving data."""
     import tensorflow as tf

@@ -15,7 +15,7 @@ from typing import Any
 
 from joulegram.flops import Count, FlopCounter, Tally, Uncountable
 from joulegram.flops.tensorflow_formulas import FORMULAS, Operation, UnknownSize, computes_in, flops, free
-from joulegram.flops.tensorflow_need import LOOPS, carried, needed
+from joulegram.flops.tensorflow_need import LOOPS, Need, carried, leading_to, needed
 from joulegram.flops.tensorflow_numbers import trips, value
 from joulegram.flops.tracing import Work, generators_kept, greatest
 
@@ -108,6 +108,7 @@ class _Walk:
 
         self.devices: list[tuple[str, int, str]] = []
         self._built = Rebuilt()
+        self._computing: dict[str, bool] = {}  # by the name of the operation
 
     def whole(self, graph: Any) -> Work:
         """What the graph of a step computes."""
@@ -116,7 +117,9 @@ class _Walk:
             self._built.number(counts[each.name].numpy(), each) if each.name in counts else self._hole(each)
             for each in graph.inputs
         ]
-        return self.through(graph, arguments, None, "")[0]
+        work = Work()
+        self._go(work, needed(graph, None, _function), _by_name(graph.inputs, arguments), (), "")
+        return work
 
     def through(
         self, graph: Any, arguments: Sequence[Any], wanted: Iterable[int] | None, device: str
@@ -129,17 +132,31 @@ class _Walk:
             wanted: which of its results are needed; None for all.
             device: what it is called on.
         """
-        work = Work()
-        now = {tensor.name: argument for tensor, argument in zip(graph.inputs, arguments, strict=False)}
-        need = needed(graph, wanted, _function)
+        work, now = Work(), _by_name(graph.inputs, arguments)
+        self._go(work, needed(graph, wanted, _function), now, [each.op for each in graph.outputs], device)
+        return work, [now[each.name] if each.name in now else self._hole(each) for each in graph.outputs]
+
+    def _go(self, work: Work, need: Need, now: dict[str, Any], ends: Iterable[Any], device: str) -> None:
+        """Goes through a graph's operations, and builds those anew that lead to what computes, or to its `ends`."""
+        built = leading_to([*filter(self._computes, need.operations), *ends])
         for operation in need.operations:
             if operation.outputs and operation.outputs[0].name in now:  # an argument
+                continue
+            if operation.name not in built:
+                self._look_at(work, operation)
                 continue
             inputs = [now[each.name] if each.name in now else self._hole(each) for each in operation.inputs]
             used = need.results[operation.name]
             outputs = self._add(work, operation, inputs, used, operation.device or device)
-            now.update((tensor.name, output) for tensor, output in zip(operation.outputs, outputs, strict=True))
-        return work, [now[each.name] if each.name in now else self._hole(each) for each in graph.outputs]
+            now.update(_by_name(operation.outputs, outputs))
+
+    def _computes(self, operation: Operation) -> bool:
+        """Whether an operation has a formula or calls functions, which may."""
+        name = operation.type
+        if name not in self._computing:
+            attributes = {attribute.type for attribute in operation.op_def.attr}
+            self._computing[name] = name in FORMULAS or bool(attributes & {"func", "list(func)"})
+        return self._computing[name]
 
     def _hole(self, like: Any, shape: Any = None) -> Any:
         return self._built.hole(like, like.shape if shape is None else shape)
@@ -160,9 +177,13 @@ class _Walk:
         built, outputs = self._built.operation(operation, inputs)
         if name in FORMULAS:
             self._count(work, built, used, device)
-        elif not free(name):
-            work.unknown[name] += 1
+        else:
+            self._look_at(work, built)
         return outputs
+
+    def _look_at(self, work: Work, operation: Operation) -> None:
+        if not free(operation.type):
+            work.unknown[operation.type] += 1
 
     def _count(self, work: Work, operation: Operation, used: set[int], device: str) -> None:
         where = _placed(device)
@@ -231,6 +252,10 @@ class _Walk:
             if part.flops or part.unknown:
                 work.unknown[f"{operation.type}: trip count unknown"] += 1
         return [self._hole(each) for each in operation.outputs]
+
+
+def _by_name(tensors: Iterable[Any], values: Iterable[Any]) -> dict[str, Any]:
+    return {tensor.name: each for tensor, each in zip(tensors, values, strict=True)}
 
 
 # -- functions inside of a graph --------------------------------------------------------------------------------------

@@ -72,6 +72,11 @@ def carried(loop: Any, wanted: Iterable[int], function: Function) -> frozenset[i
         found = more
 
 
+def leading_to(ends: Iterable[Any]) -> set[str]:
+    """The names of these operations and of all that their inputs come from."""
+    return {operation.name for operation in _in_order(ends)}
+
+
 def _taken(operation: Any, used: set[int], function: Function) -> list[Any]:
     if operation.type not in LOOPS:
         return list(operation.inputs)

@@ -48,8 +48,7 @@ class Rebuilt:
         attributes = {name: each for name, each in traced.node_def.attr.items() if not name.startswith("_")}
         types = [each.dtype for each in traced.outputs]
         try:
-            with self._graph.as_default():
-                built = self._graph.create_op(traced.type, inputs, types, attrs=attributes)
+            built = self._graph._create_op_internal(traced.type, inputs, types, attrs=attributes)
         except (TypeError, ValueError):
             return traced, [self.hole(each, each.shape) for each in traced.outputs]
         results = list(built.outputs)
