@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from types import FunctionType
 from typing import Any
 
 from joulegram.flops import Count, FlopCounter, Tally, Uncountable
@@ -31,11 +32,9 @@ class TensorFlowCounter(FlopCounter):
     """Counts functions of TensorFlow's tensors, under ``tf.function`` or not, their gradients included."""
 
     def context(self, step: Callable[..., Any]) -> Hashable:
-        """What of the models that a step is bound to, or closes over, is trained."""
+        """How much is trained of the models that a step is bound to, closes over or names as globals."""
         plain = getattr(step, "python_function", step)
-        owner = getattr(plain, "__self__", None)
-        cells = getattr(getattr(plain, "__func__", plain), "__closure__", None) or ()
-        held = [owner, step, *_filled(cells)]
+        held = [step, getattr(plain, "__self__", None), *_used(getattr(plain, "__func__", plain))]
         return tuple(len(each.trainable_variables) for each in held if hasattr(each, "trainable_variables"))
 
     def obstacle(self, step: Callable[..., Any]) -> str | None:
@@ -354,18 +353,21 @@ def _made_at_once(graph: Any) -> Callable[..., Any]:
             with tf.init_scope():
                 return make(**named)
         if tf.compat.v1.get_default_graph() is graph:
-            raise Uncountable("it makes variables from what it computes: call it once before it is counted")
+            raise ValueError("the step makes variables from what it computes: call it once before it is counted")
         return make(**named)
 
     return creator
 
 
-def _filled(cells: Iterable[Any]) -> Iterator[Any]:
-    for cell in cells:
-        try:
+def _used(function: Any) -> Iterator[Any]:
+    """What a function closes over, and the globals that it names."""
+    if not isinstance(function, FunctionType):
+        return
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # not yet assigned
             yield cell.cell_contents
-        except ValueError:  # not yet assigned
-            continue
+    for name in function.__code__.co_names:
+        yield function.__globals__.get(name)
 
 
 def _in_a_line(error: Exception) -> str:
