@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -308,6 +309,33 @@ def test_a_loop_that_autograph_makes_counts_with_its_gradient() -> None:
     assert (found.flops, found.unknown) == (3 * 5 * PRODUCT, {})
 
 
+@pytest.mark.parametrize("polymorphic", [False, True])
+def test_loops_in_loops_count_with_their_gradients(polymorphic: bool) -> None:
+    def rows(x: Any) -> Any:
+        return tf.map_fn(lambda one: tf.scan(lambda y, each: y @ each, tf.stack([one] * 4), one), tf.stack([x] * 5))
+
+    step = trained(rows)
+    if polymorphic:
+        step = tf.function(step, input_signature=[shaped(None, None)])
+    found = count(step, tf.eye(8))
+    assert (found.flops, found.unknown) == (3 * 5 * 4 * PRODUCT, {})
+
+
+def test_a_gradient_of_a_gradient_counts_both() -> None:
+    def power(x: Any) -> Any:
+        return tf.while_loop(lambda i, _: i < 4, lambda i, y: (i + 1, y @ x), (0, x))[1] ** 2
+
+    def step(x: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            _, (slope,) = trained(power)(x)
+            steepness = tf.reduce_sum(slope**2)
+        return tape.gradient(steepness, x)
+
+    found = count(step, SQUARE)
+    assert (found.flops, found.unknown) == (3 * 3 * 4 * PRODUCT, {})
+
+
 @pytest.mark.parametrize(
     "loop",
     [
@@ -477,6 +505,19 @@ def test_a_step_compiled_by_xla_counts_as_one_that_is_not() -> None:
 def test_a_graph_that_was_traced_before_counts_too() -> None:
     traced = tf.function(lambda x: {"y": x @ x}).get_concrete_function(shaped(None, 8))
     assert count(traced, tf.zeros((8, 8))).flops == PRODUCT
+
+
+def test_a_model_that_was_stored_counts_too(tmp_path: Path) -> None:
+    class Model(tf.Module):
+        @tf.function(input_signature=[shaped(None, 8)])
+        def step(self, x: Any) -> Any:
+            for _ in tf.range(3):
+                x = x @ tf.eye(8)
+            return x
+
+    tf.saved_model.save(Model(), str(tmp_path))
+    found = count(tf.saved_model.load(str(tmp_path)).step, tf.eye(8))
+    assert (found.flops, found.unknown) == (3 * PRODUCT, {})
 
 
 def test_the_type_that_most_is_computed_in_is_told() -> None:

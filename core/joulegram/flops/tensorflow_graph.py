@@ -254,7 +254,8 @@ class _Walk:
 
 
 def _by_name(tensors: Iterable[Any], values: Iterable[Any]) -> dict[str, Any]:
-    return {tensor.name: each for tensor, each in zip(tensors, values, strict=True)}
+    # A gradient may have added to the graph of a function after it was called from here.
+    return {tensor.name: each for tensor, each in zip(tensors, values, strict=False)}
 
 
 # -- functions inside of a graph --------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ have that of what was put in; and where it is the same number every time, as the
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ class Rebuilt:
         self._graph = tf.Graph()
         self._empty: set[str] = set()
         self._alike: dict[str, Any] = {}  # the number that all elements of a list are
+        self._lists: dict[str, Any] = {}  # one of those in a list of lists
 
     def hole(self, like: Any, shape: Any) -> Any:
         """A tensor of a type and a shape but without a value; of a list or a variable, with what is known of it."""
@@ -60,15 +62,20 @@ class Rebuilt:
             self._same_list(inputs[0], results[0])
             if inputs[0].name in self._alike:
                 results[-1] = self.number(self._alike[inputs[0].name], results[-1])
+            if inputs[0].name in self._lists:
+                results[-1] = self.hole(self._lists[inputs[0].name], results[-1].shape)
         elif traced.type == "TensorListFromTensor" and inputs[0].shape.rank:
             _hold(results[0], inputs[0].shape[1:])
+        for result, before in zip(results, traced.outputs, strict=True):
+            _refine(result, before)
         return built, results
 
     def _same_list(self, one: Any, other: Any) -> None:
         if one.name in self._empty:
             self._empty.add(other.name)
-        if one.name in self._alike:
-            self._alike[other.name] = self._alike[one.name]
+        for known in (self._alike, self._lists):
+            if one.name in known:
+                known[other.name] = known[one.name]
 
     def _fill(self, after: Any, before: Any, element: Any) -> None:
         """Says what a list holds: elements of one shape, or of what shapes have in common."""
@@ -82,7 +89,19 @@ class Rebuilt:
                 shape = shape.most_specific_compatible_shape(tf.TensorShape(held.shape_and_type[0].shape))
         if number is not None:
             self._alike[after.name] = number
+        if element.dtype == tf.variant and before.name in self._empty:
+            self._lists[after.name] = element
         _hold(after, shape)
+
+
+def _refine(result: Any, traced: Any) -> None:
+    """Adds what was known of a value when it was traced, which holds for all that it is traced for."""
+    if result.dtype in (tf.variant, tf.resource):
+        if not get_handle_data(result).is_set:
+            copy_handle_data(traced, result)
+    elif not result.shape.is_fully_defined() and traced.shape.rank is not None:
+        with suppress(ValueError):
+            result.set_shape(traced.shape)
 
 
 def _hold(values: Any, shape: Any) -> None:
