@@ -502,6 +502,24 @@ def test_a_step_compiled_by_xla_counts_as_one_that_is_not() -> None:
     assert (found.flops, found.unknown) == (3 * PRODUCT, {})
 
 
+def test_what_xla_launches_counts() -> None:
+    product = tf.function(tf.matmul).get_concrete_function(SQUARE, SQUARE)
+    attribute = tf.compat.v1.AttrValue
+
+    def step(*values: Any) -> Any:
+        graph = tf.compat.v1.get_default_graph()
+        product.add_to_graph(graph)
+        types = [value.dtype.as_datatype_enum for value in values]
+        lists = {"Tconstants": [], "Targs": types, "Tresults": types[:1]}
+        attributes = {name: attribute(list={"type": kinds}) for name, kinds in lists.items()}
+        attributes["function"] = attribute(func=tf.compat.v1.NameAttrList(name=product.name))
+        attributes["Nresources"] = attribute(i=0)
+        return graph.create_op("XlaLaunch", list(values), [tf.float32], attrs=attributes).outputs
+
+    found = count(step, SQUARE, SQUARE)
+    assert (found.flops, found.unknown) == (PRODUCT, {})
+
+
 def test_a_graph_that_was_traced_before_counts_too() -> None:
     traced = tf.function(lambda x: {"y": x @ x}).get_concrete_function(shaped(None, 8))
     assert count(traced, tf.zeros((8, 8))).flops == PRODUCT

@@ -21,10 +21,7 @@ from joulegram.flops.tensorflow_numbers import trips, value
 from joulegram.flops.tracing import Work, generators_kept, greatest
 
 _WHY_NOT = "a TensorFlow graph cannot be watched while it runs: it is counted from the graph"
-_CALLS = {
-    **dict.fromkeys(["PartitionedCall", "StatefulPartitionedCall", "TPUPartitionedCall", "RemoteCall"], "f"),
-    "XlaLaunch": "function",
-}
+_CALLS = {"PartitionedCall": "f", "StatefulPartitionedCall": "f", "XlaLaunch": "function"}
 _CHOICES = frozenset({"If", "StatelessIf", "Case", "StatelessCase"})
 
 
@@ -167,8 +164,7 @@ class _Walk:
         if name in _CHOICES:
             return self._choice(work, operation, inputs, used, device)
         if name in _CALLS:
-            graph = _function(operation, _CALLS[name])
-            part, outputs = self.through(graph, inputs[len(inputs) - len(graph.inputs) :], used, device)
+            part, outputs = self.through(_function(operation, _CALLS[name]), inputs, used, device)
             work.add(part)
             return outputs
         if inner := list(_functions_of(operation)):
@@ -200,7 +196,7 @@ class _Walk:
         """A loop: its body once, with what varies from trip to trip left open, then times its trips."""
         test, body = _function(loop, "cond"), _function(loop, "body")
         alive = sorted(carried(loop, used, _function))
-        stays = {place for place in alive if _origin(body.outputs[place]) is body.inputs[place]}
+        stays = {place for place in alive if _origin(body.outputs[place]).name == body.inputs[place].name}
         shapes = {place: inputs[place].shape for place in alive}
         while True:
             before = [
@@ -229,7 +225,7 @@ class _Walk:
         branches = list(_functions_of(choice))
         which = value(inputs[0])
         if which is not None:
-            place = int(which) if choice.type.endswith("Case") else 1 - int(which)
+            place = int(which) if choice.type.endswith("Case") else int(not which)
             branches = [branches[place if 0 <= place < len(branches) else -1]]
         found = [self.through(branch, inputs[1:], used, device) for branch in branches]
         work.add(greatest([part for part, _ in found]))
