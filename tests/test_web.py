@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -146,3 +148,25 @@ def test_several_values_of_one_parameter_are_all_sent(server: Host) -> None:
 def test_what_is_no_json_is_no_answer(body: bytes) -> None:
     with pytest.raises(Unanswered, match="did not answer in JSON"):
         Answer("a.example", 200, body).json()
+
+
+_UNGUARDED = """
+import sys, threading
+from joulegram.host import forking
+from joulegram.web import Site
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if threading.current_thread() is not threading.main_thread() and not forking._imports.count:
+            print(name)
+
+sys.meta_path.insert(0, Finder())
+Site(sys.argv[1], 5.0).get()
+print("requests" in sys.modules)
+"""
+
+
+def test_what_is_imported_for_a_question_is_imported_while_forks_wait() -> None:
+    with host() as asked:
+        command = [sys.executable, "-c", _UNGUARDED, asked.url]
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True\n"

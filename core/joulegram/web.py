@@ -16,10 +16,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from joulegram.host.forking import importing
+
 if TYPE_CHECKING:
     import requests
 
 MOST_BYTES = 1 << 20
+_TELLING = ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry")
+"""Loggers of urllib3 that are told whole addresses: of any question, or of one whose answer is odd."""
 Parameter = str | Sequence[str]
 """A query parameter: one value, or several under the same name."""
 
@@ -160,12 +164,13 @@ class Site:
         return answer
 
     def _answer(self, path: str, parameters: Mapping[str, Parameter] | None, asked: Any) -> Answer | Unanswered:
-        import requests
+        with importing():
+            import requests
 
         deadline_s = time.monotonic() + self._timeout_s
         try:
             with (
-                unlogged("urllib3.connectionpool"),
+                unlogged(*_TELLING),
                 self._session.get(
                     self._url + path,
                     params=parameters,

@@ -105,10 +105,45 @@ def test_a_cache_that_another_process_holds_is_waited_for_no_longer_than_a_momen
     cache.keep("neso-1", "GB", [POINT])
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(sqlite3.OperationalError):
-        cache.keep("neso-1", "GB", [POINT])
+    cache.keep("neso-1", "GB", [replace(POINT, g_per_kwh=1.0)])
+    assert [p.g_per_kwh for p in cache.points("neso-1", "GB", 0, 10_000)] == [1.0]  # in this process alone
     other.close()
-    assert cache.points("neso-1", "GB", 0, 10_000) == [POINT]
+    assert Cache(path).points("neso-1", "GB", 0, 10_000) == [POINT]
+
+
+def test_on_a_full_disk_a_process_asks_by_itself_and_no_error_comes_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "intensity.sqlite"
+    Cache(path).keep("neso-1", "GB", [POINT])
+
+    class Full(Cache):
+        @staticmethod
+        def _made(database: sqlite3.Connection) -> sqlite3.Connection:
+            pages = database.execute("PRAGMA page_count").fetchone()[0]
+            database.execute(f"PRAGMA max_page_count = {pages or 100}")  # no more than there are
+            return Cache._made(database)
+
+    cache = Full(path)
+    points = [replace(POINT, start_s=n * 1800.0, length_s=1800.0) for n in range(1000)]
+    cache.keep("neso-1", "GB", points)
+    assert len(cache.points("neso-1", "GB", 0, 1e9)) == 1000
+    assert cache.turn("api.example", 1000.0, 60.0) == 0
+    assert Cache(path).points("neso-1", "GB", 0, 10_000) == [POINT]
+
+
+def test_a_cache_that_is_damaged_while_it_is_used_is_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "intensity.sqlite"
+    cache = Cache(path)
+    cache.keep("neso-1", "GB", [POINT])
+    path.write_bytes(b"this is no database at all" * 100)
+    assert cache.turn("api.example", 1000.0, 60.0) == 0
+    assert Cache(path).turn("api.example", 1010.0, 60.0) == 50
+
+
+def test_a_cache_that_has_grown_too_large_is_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    Cache.of_user().keep("neso-1", "GB", [POINT])
+    assert Cache.of_user().points("neso-1", "GB", 0, 10_000) == [POINT]
+    monkeypatch.setattr("joulegram.feeds.cache.MOST_BYTES", 1000)
+    assert Cache.of_user().points("neso-1", "GB", 0, 10_000) == []
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.floats(0, 3000)), max_size=40))

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -178,3 +179,13 @@ def test_it_serves_balancing_authorities_with_a_key(eia: Host) -> None:
     with pytest.raises(NotServed, match="makes no forecasts"):
         made.forecast("US-CAL-CISO", NOW_S, NOW_S + 3600)
     assert eia.asked == []
+
+
+def test_an_answer_with_a_header_that_is_none_brings_no_key_into_a_log(
+    eia: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    eia.headers = {"X-Odd": "a\r\nthis is no header"}  # its address, key included, is what urllib3 warns with
+    with caplog.at_level(logging.DEBUG), suppress(Unavailable):
+        feed(eia).latest("US-CAL-CISO")
+    assert any(SECRET in str(query) for _, query, _ in eia.asked)
+    assert SECRET not in caplog.text

@@ -44,8 +44,6 @@ def from_feeds(
         if zone and code is None:
             raise Unavailable(f"no zone {zone!r} is known (joulegram zones TEXT finds one)")
         with importing():
-            import requests  # noqa: F401  # now, and not within a question: a fork would have to wait for it
-
             chosen = choose(settings, code, now_s)
         fetchers = [Fetcher(feed, code or "", shared, now_s) for feed in chosen.feeds]
         for fetcher in fetchers:

@@ -1,21 +1,26 @@
 """What feeds have answered on this host, and when each may be asked again: one file for all processes of a user.
 
 SQLite locks it, so that ranks and workers ask a source once and not each by itself. It is opened for every use: nothing
-is held over a fork, and none of it is missed where it cannot be written.
+is held over a fork. A process that cannot use it, at the start or later, knows what it asks by itself.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import fields
 from pathlib import Path
+from typing import TypeVar
 
 from joulegram.records import IntensityPoint, from_plain
 
+T = TypeVar("T")
+
 BUSY_S = 2.0
+MOST_BYTES = 1 << 28
+"""A file that has grown beyond this is begun anew: some ten years of five minutes of two zones."""
 LONGEST_REST_S = 86400.0
 """No source is left alone for longer than this, whatever it, or a clock that was set, says."""
 
@@ -50,8 +55,8 @@ class Cache:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._memory = None if path else self._made(sqlite3.connect(":memory:", check_same_thread=False))
+        self._path = path or Path()
+        self._memory = None if path else self._in_memory()
 
     @classmethod
     def of_user(cls) -> Cache:
@@ -59,23 +64,11 @@ class Cache:
         path = cache_path()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            cache = cls(path)
-            try:
-                cache._try()
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError:  # it is damaged, or no such file; all that is in it can be asked again
+            if path.exists() and path.stat().st_size > MOST_BYTES:
                 path.unlink()
-                cache._try()
-            return cache
-        except (OSError, sqlite3.Error):
+        except OSError:
             return cls(None)
-
-    def _try(self) -> None:
-        """Raises what reading and writing would raise."""
-        with self._opened() as database:
-            database.execute("PRAGMA quick_check(1)")
-            database.execute("BEGIN IMMEDIATE")
+        return cls(path)
 
     def points(self, source: str, zone: str, start_s: float, end_s: float) -> list[IntensityPoint]:
         """What is known of a time (s since 1970), in order."""
@@ -84,13 +77,14 @@ class Cache:
             f"SELECT {columns}, descriptions.text FROM points JOIN descriptions ON descriptions.id = description "
             "WHERE source = ? AND zone = ? AND start_s < ? AND start_s + length_s > ? ORDER BY start_s"
         )
-        with self._opened() as database:
-            rows = database.execute(question, (source, zone, end_s, start_s)).fetchall()
-        return [_point(row) for row in rows]
+        rows = self._do(lambda database: database.execute(question, (source, zone, end_s, start_s)).fetchall())
+        described = {text: json.loads(text) for text in {row[-1] for row in rows}}
+        return [_point(row, described[row[-1]]) for row in rows]
 
     def keep(self, source: str, zone: str, points: Sequence[IntensityPoint]) -> None:
         """Takes in what was answered, in the place of what was known of the same times."""
-        with self._opened() as database:
+
+        def work(database: sqlite3.Connection) -> None:
             for point in points:
                 text = json.dumps({name: getattr(point, name) for name in _DESCRIBED}, sort_keys=True)
                 database.execute("INSERT OR IGNORE INTO descriptions (text) VALUES (?)", (text,))
@@ -101,6 +95,8 @@ class Cache:
                     values,
                 )
 
+        self._do(work)
+
     def turn(self, host: str, now_s: float, spacing_s: float) -> float:
         """Takes the turn to ask a host; how long (s) to wait for it, 0 where it is taken.
 
@@ -109,43 +105,55 @@ class Cache:
             now_s: wall clock (s since 1970).
             spacing_s: how long after this nobody else asks (s).
         """
-        with self._opened() as database:
+
+        def work(database: sqlite3.Connection) -> float:
             database.execute("BEGIN IMMEDIATE")
             row = database.execute("SELECT free_s FROM turns WHERE host = ?", (host,)).fetchone()
             wait_s = float(row[0]) - now_s if row else 0.0
             if 0 < wait_s <= LONGEST_REST_S:
                 return wait_s
             database.execute("INSERT OR REPLACE INTO turns VALUES (?, ?)", (host, now_s + spacing_s))
-        return 0.0
+            return 0.0
+
+        return self._do(work)
 
     def rest(self, host: str, until_s: float) -> None:
         """Has nobody ask a host until then (s since 1970)."""
-        with self._opened() as database:
-            database.execute("INSERT OR REPLACE INTO turns VALUES (?, ?)", (host, until_s))
+        self._do(lambda database: database.execute("INSERT OR REPLACE INTO turns VALUES (?, ?)", (host, until_s)))
 
     def asked_s(self, source: str, zone: str, what: str) -> float:
         """When a source was last asked a kind of question (s since 1970), with or without success; 0 for never."""
-        with self._opened() as database:
-            row = database.execute(
-                "SELECT at_s FROM asked WHERE source = ? AND zone = ? AND what = ?", (source, zone, what)
-            ).fetchone()
+        question = "SELECT at_s FROM asked WHERE source = ? AND zone = ? AND what = ?"
+        row = self._do(lambda database: database.execute(question, (source, zone, what)).fetchone())
         return float(row[0]) if row else 0.0
 
     def asks(self, source: str, zone: str, what: str, now_s: float) -> None:
         """Keeps that a source is being asked now."""
-        with self._opened() as database:
-            database.execute("INSERT OR REPLACE INTO asked VALUES (?, ?, ?, ?)", (source, zone, what, now_s))
+        row = (source, zone, what, now_s)
+        self._do(lambda database: database.execute("INSERT OR REPLACE INTO asked VALUES (?, ?, ?, ?)", row))
 
-    @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
-        """The database within one transaction."""
-        if self._memory is not None:
-            with self._memory:
-                yield self._memory
-            return
-        assert self._path is not None
+    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Within one transaction; in memory from then on where the file is locked for long, or its disk is full."""
+        if self._memory is None:
+            try:
+                return self._in_file(work)
+            except sqlite3.OperationalError:
+                pass
+            except sqlite3.DatabaseError:  # it is damaged, or no such file; all that is in it can be asked again
+                with suppress(OSError, sqlite3.Error):
+                    self._path.unlink()
+                    return self._in_file(work)
+            self._memory = self._in_memory()
+        with self._memory:
+            return work(self._memory)
+
+    def _in_file(self, work: Callable[[sqlite3.Connection], T]) -> T:
         with closing(self._made(sqlite3.connect(self._path, timeout=BUSY_S))) as database, database:
-            yield database
+            return work(database)
+
+    @classmethod
+    def _in_memory(cls) -> sqlite3.Connection:
+        return cls._made(sqlite3.connect(":memory:", check_same_thread=False))
 
     @staticmethod
     def _made(database: sqlite3.Connection) -> sqlite3.Connection:
@@ -153,7 +161,6 @@ class Cache:
         return database
 
 
-def _point(row: Sequence[object]) -> IntensityPoint:
-    *timed, text = row
-    values = dict(zip(_TIMED, timed, strict=True))
-    return from_plain(IntensityPoint, {**json.loads(str(text)), **values, "settled": bool(values["settled"])})
+def _point(row: Sequence[object], described: Mapping[str, object]) -> IntensityPoint:
+    values = dict(zip(_TIMED, row, strict=False))  # the last one of a row is its description
+    return from_plain(IntensityPoint, {**described, **values, "settled": bool(values["settled"])})

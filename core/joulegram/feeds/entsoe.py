@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from joulegram.feeds import NotAllowed, NotServed, Reach, Unavailable
 from joulegram.feeds.europe import COUNTRIES
 from joulegram.feeds.factors import HOUR_S, STORAGE, GenerationFeed, Mix
+from joulegram.host.forking import importing
 from joulegram.web import unlogged
 
 if TYPE_CHECKING:
@@ -82,10 +83,11 @@ class EntsoeFeed(GenerationFeed):
     def mixes(self, zone: str, start_s: float, end_s: float) -> dict[float, Mix]:
         """Mean MW of each hour, by technology."""
         try:
-            import pandas as pd
-            from entsoe import EntsoePandasClient
-            from entsoe.exceptions import InvalidBusinessParameterError, InvalidPSRTypeError, NoMatchingDataError
-            from requests import HTTPError
+            with importing():
+                import pandas as pd
+                from entsoe import EntsoePandasClient
+                from entsoe.exceptions import InvalidBusinessParameterError, InvalidPSRTypeError, NoMatchingDataError
+                from requests import HTTPError
         except ImportError:
             raise NotAllowed('ENTSO-E needs entsoe-py: pip install "joulegram[entsoe]"') from None
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from joulegram.host.forking import importing
 from joulegram.web import Unanswered
 
 URL = "http://169.254.169.254"
@@ -58,7 +59,8 @@ class MetadataServer:
         return body.decode("ascii").strip()
 
     def _asked(self, method: str, path: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        from http.client import HTTPConnection
+        with importing():
+            from http.client import HTTPConnection
 
         host, port = self._url.hostname or "", self._url.port or 80
         with _Patient(self._left_s) as reached:

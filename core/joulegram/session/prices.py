@@ -50,7 +50,7 @@ class Prices:
         self.ready = threading.Event()
         self._run_id, self._settings, self._say, self._note = run_id, settings, say, note
         self._start_s, self._now_s = start_s, now_s
-        self._ended = threading.Event()
+        self._ended, self._open = threading.Event(), threading.Lock()
         self._noted: dict[int, bool] = {}
         self._named = self._warned = False
 
@@ -60,17 +60,23 @@ class Prices:
 
     def end(self) -> None:
         """The run is over: what is known by now is what it was recorded with."""
-        self._ended.set()
+        with self._open:
+            self._ended.set()
 
     def at(self, time_s: float) -> IntensityPoint | None:
         """The intensity of a time (s since 1970) as the book has it: of its hour, else the yearly mean, else None.
 
         Average and location-based, on the basis that carbon is on.
         """
-        book = self.book
-        of_kind = [p for p in book.intensity if _kind(p) == ("average", book.basis, "location")] if book else []
-        holding = [p for p in of_kind if p.start_s is not None and 0 <= time_s - p.start_s < (p.length_s or 0.0)]
-        return next(reversed(holding or [p for p in of_kind if p.start_s is None]), None)
+        book, yearly = self.book, None
+        for point in reversed(book.intensity) if book else ():
+            if _kind(point) != ("average", book.basis, "location"):
+                continue
+            if point.start_s is None:
+                yearly = yearly or point
+            elif 0 <= time_s - point.start_s < (point.length_s or 0.0):
+                return point
+        return yearly
 
     def _run(self) -> None:
         time.sleep(CALLER_FIRST_S)
@@ -81,8 +87,6 @@ class Prices:
             self.ready.set()
             if watch is None:
                 return
-            with importing():
-                import requests  # noqa: F401  # now, and not within a question: a fork would have to wait for it
             while not self._ended.is_set():
                 self.look(watch)
                 self._ended.wait(fetching.LOOK_S)
@@ -112,11 +116,10 @@ class Prices:
         if hint:
             warn(f"joulegram: {hint}")
         with importing():
-            chosen = choice.choose(settings, zone, self._now_s)
+            chosen, cache = choice.choose(settings, zone, self._now_s), Cache.of_user()
         self._remark(chosen)
         if not chosen.feeds:
             return None
-        cache = Cache.of_user()
         fetchers = [fetching.Fetcher(feed, zone or "", cache, self._now_s) for feed in chosen.feeds]
         self._named = chosen.named
         watch = fetching.Watch(fetchers, self._start_s, self._now_s)
@@ -126,8 +129,10 @@ class Prices:
     def look(self, watch: Watch) -> None:
         """Asks what is due, and takes in what is new."""
         watch.look()
-        self._take(watch.news())
-        self._keep_outages(watch.outages())
+        with self._open:
+            if not self._ended.is_set():  # the run did not wait for this answer, and its ledger is closed
+                self._take(watch.news())
+                self._keep_outages(watch.outages())
 
     def _take(self, points: Sequence[IntensityPoint]) -> None:
         """Adds points to the book."""
