@@ -83,6 +83,11 @@ class Host:
         except OSError:  # the asker did not wait
             pass
 
+    def free(self) -> None:
+        """Answers what it was silent about, and what comes."""
+        self.silent.clear()
+        self._freed.set()
+
     def vanish(self) -> None:
         """Nobody listens any more: connections are refused."""
         assert self._server is not None

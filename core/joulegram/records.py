@@ -7,8 +7,8 @@ Every record is frozen, made of plain types, and stands alone: a line that is lo
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal, TypeVar
 
 from joulegram.quantities import Method
@@ -318,6 +318,15 @@ class PriceBook(Record):
     made_s: float = 0.0
     zone: str | None = None
     place: str = ""
+
+    def plus(self, points: Iterable[IntensityPoint]) -> PriceBook:
+        """With more points: one of the same source, kind and start takes the place of an earlier one."""
+        kept: dict[tuple[object, ...], IntensityPoint] = {}
+        for point in (*self.intensity, *points):
+            slot = point.source, point.zone, point.signal, point.basis, point.accounting, point.start_s
+            kept.pop(slot, None)  # the later one counts before all that were there
+            kept[slot] = point
+        return replace(self, intensity=tuple(kept.values()))
 
 
 @dataclass(frozen=True, slots=True)

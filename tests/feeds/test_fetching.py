@@ -1,6 +1,7 @@
 """Asking feeds: by turns, again after failures, never for nothing; what is missing is held on to, and said."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -213,7 +214,7 @@ def test_values_that_no_grid_has_and_a_clock_that_is_off_are_told_once(
         fetcher.look(NOW_S)
         clock.now_s += HOUR_S
     told = [outage.describe() for outage in fetcher.outages]
-    assert sum("that no grid has were left out" in text for text in told) >= 1
+    assert sum("that no grid has were left out" in text for text in told) == 1
     assert sum("clocks are" in text or "are 2 h 00 min apart" in text for text in told) == 1
 
 
@@ -230,6 +231,103 @@ def test_the_second_feed_is_asked_where_the_first_knows_nothing_of_now_and_only_
     clock.now_s += 3 * HOUR_S
     watch.look()
     assert second.asked
+
+
+def test_what_the_second_feed_says_of_hours_that_the_first_knows_does_not_count(clock: Clock) -> None:
+    first, second, cache = Grid(clock), Grid(clock), Cache(None)
+    second.url, second.title, second.extra = "http://second.invalid", "the second", 0.5
+    watch = Watch([Fetcher(feed, "GB", cache, clock) for feed in (first, second)], NOW_S, clock)
+    told: list[IntensityPoint] = []
+
+    def run_for(hours: int) -> None:
+        for _ in range(hours * 60):
+            watch.look()
+            told.extend(watch.news())
+            clock.now_s += 60
+
+    run_for(5)
+    first.failing = Unavailable("HTTP 500")
+    run_for(7)
+    by_hour = [next(p for p in reversed(told) if covers([p], NOW_S + (n + 0.5) * HOUR_S)) for n in range(12)]
+    assert [p.source for p in by_hour] == ["the grid"] * 5 + ["the second"] * 7
+    first.failing = None
+    run_for(2)
+    assert next(p for p in reversed(told) if covers([p], clock.now_s - 60)).source == "the grid"
+
+
+def test_a_value_that_is_held_on_to_gives_way_to_one_that_another_feed_knows() -> None:
+    first = [point(0), point(2 * HOUR_S)]
+    second = [point(n * HOUR_S, value=200.0) for n in range(3)]
+    by_hour = [
+        next(p for p in reversed(laid([first, second], 0, 3 * HOUR_S)) if covers([p], n * HOUR_S)) for n in range(3)
+    ]
+    assert [p.g_per_kwh for p in by_hour] == [100, 200, 100]
+
+
+def test_a_gap_that_was_held_over_is_told_once_and_not_at_every_look_two_days_later(grid: Grid, clock: Clock) -> None:
+    watch = Watch([Fetcher(grid, "GB", Cache(None), clock)], NOW_S, clock)
+    watch.look()
+    watch.news()
+    grid.failing = Unavailable("HTTP 500")
+    clock.now_s += 2 * HOUR_S
+    watch.look()
+    clock.now_s += BACK_S
+    grid.failing = None
+    told = 0
+    for _ in range(60):
+        told += len(watch.news())
+        clock.now_s += 60
+    assert told <= 2
+
+
+def test_a_source_that_is_down_for_weeks_ends_no_run(fetcher: Fetcher, grid: Grid, clock: Clock) -> None:
+    grid.failing = Unavailable("HTTP 500")
+    for _ in range(1100):
+        clock.now_s += 2 * MOST_REST_S
+        fetcher.look(NOW_S)
+    assert len(grid.asked) >= 1100
+    grid.failing = None
+    clock.now_s += 2 * MOST_REST_S
+    fetcher.look(NOW_S)
+    assert fetcher.outages[-1].end_s == clock.now_s
+
+
+def test_who_wants_to_be_left_alone_for_longer_than_a_day_is_for_a_day(
+    fetcher: Fetcher, grid: Grid, clock: Clock
+) -> None:
+    grid.failing = Unavailable("HTTP 429", retry_s=1e12)
+    for _ in range(23):
+        fetcher.look(NOW_S)
+        clock.now_s += HOUR_S
+    assert len(grid.asked) == 1
+    clock.now_s += HOUR_S + 1
+    fetcher.look(NOW_S)
+    assert len(grid.asked) == 2
+
+
+def test_a_clock_that_once_showed_a_later_year_keeps_no_feed_from_being_asked(grid: Grid, clock: Clock) -> None:
+    cache = Cache(None)
+    clock.now_s += 1000 * 86400
+    Fetcher(grid, "GB", cache, clock).look(NOW_S)
+    clock.now_s = NOW_S
+    grid.asked.clear()
+    fetcher = Fetcher(grid, "GB", cache, clock)
+    fetcher.look(NOW_S)
+    assert grid.asked
+    assert covers(fetcher.points(NOW_S, NOW_S + 1), NOW_S)
+
+
+def test_points_of_somebody_elses_feed_that_lack_a_time_or_a_figure_are_left_out(
+    fetcher: Fetcher, grid: Grid, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, nan = point(NOW_S), float("nan")
+    odd = [replace(good, start_s=None), replace(good, length_s=nan), replace(good, g_per_kwh=nan, start_s=1.0)]
+    monkeypatch.setattr(grid, "latest", lambda zone: None)
+    fetcher.look(NOW_S)
+    assert [outage.why for outage in fetcher.outages] == ["the grid failed (AttributeError)"]
+    monkeypatch.setattr(grid, "history", lambda *_: [*odd, good])
+    fetcher.complete(NOW_S - HOUR_S, NOW_S, at_once(clock))
+    assert [p.start_s for p in fetcher.points(0, NOW_S + 1)] == [NOW_S]
 
 
 # -- afterwards -------------------------------------------------------------------------------------------------------
@@ -350,7 +448,7 @@ def test_nothing_is_held_on_to_before_the_first_value_nor_over_a_later_one() -> 
 
 
 def test_what_is_known_comes_after_what_is_held_on_to() -> None:
-    laid_out = laid([point(0), point(2 * HOUR_S, value=200.0)], 0, 3 * HOUR_S)
+    laid_out = laid([[point(0), point(2 * HOUR_S, value=200.0)]], 0, 3 * HOUR_S)
     assert [(p.start_s, p.kind) for p in laid_out] == [(HOUR_S, "estimated"), (0, "measured"), (2 * HOUR_S, "measured")]
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +19,9 @@ import joulegram
 from joulegram import config
 from joulegram.cli import main
 from joulegram.config import ConfigError
+from joulegram.feeds.cache import Cache
+from joulegram.records import IntensityPoint
+from joulegram.session.books import with_points, yearly
 from joulegram.session.recorded import RecordedRun
 from joulegram.session.repricing import Repriced, reprice
 
@@ -135,6 +140,55 @@ def test_no_fault_of_a_server_reaches_a_run(neso: Host, wall: Callable[[], float
     done = again(recorded, BOUNDARY_S + 60)
     assert not done.changed
     assert [outage.why for outage in done.outages]
+
+
+@pytest.mark.parametrize("fault", ["503 in HTML", "404", "nobody there"])
+def test_what_a_run_knew_of_its_hours_is_not_lost_where_its_feed_does_not_answer(
+    neso: Host, wall: Callable[[], float], fault: str
+) -> None:
+    teach(neso, REAL)
+    run = tracked(wall)
+    assert run.book.basis == "direct"
+    FAULTS[fault](neso)
+    done = again(run, BOUNDARY_S + 2 * 86400, cache=Cache(None))
+    assert not done.changed
+    assert done.after.footprint().carbon_g.value == run.footprint().carbon_g.value
+    assert done.outages
+    yearly = reprice(run, replace(config.load(), intensity="annual"), lambda _: False)
+    assert (yearly.changed, yearly.after.book.basis) == (True, "lifecycle")
+
+
+def test_an_answer_that_comes_after_the_end_is_in_no_figure_of_the_run(neso: Host, wall: Callable[[], float]) -> None:
+    teach(neso, REAL)
+    neso.silent.set()
+    with joulegram.track("job", pue=1.2) as run:
+        until(lambda: neso.asked, "a question")
+    prices = run._prices
+    assert prices is not None
+    neso.free()
+    until(lambda: all(thread.name != "joulegram-price" for thread in threading.enumerate()), "its answer")
+    assert prices.book is not None
+    assert prices.book.basis == "lifecycle"
+    live, recorded = run.footprint(), joulegram.open_ledger().run(run.id).footprint()
+    assert live.carbon_g.value == pytest.approx(recorded.carbon_g.value, rel=1e-9)
+
+
+def test_the_feed_that_goes_first_says_which_basis_carbon_is_on() -> None:
+    later, first = (
+        IntensityPoint(100.0, 100.0, 100.0, "DK-DK1", basis, "measured", basis=basis, start_s=0.0, length_s=3600.0)
+        for basis in ("lifecycle", "direct")
+    )
+    book = with_points(yearly("DK-DK1", None, None, 0.0), [later, first], None)
+    assert book.basis == "direct"
+    assert with_points(book, [replace(later, start_s=3600.0)], None).basis == "direct"
+
+
+def test_a_correction_takes_the_place_of_what_a_book_held() -> None:
+    point = IntensityPoint(100.0, 100.0, 100.0, "GB", "a feed", "forecast", start_s=0.0, length_s=3600.0)
+    book = yearly("GB", None, None, 0.0)
+    for g_per_kwh in (1.0, 2.0, 3.0):
+        book = with_points(book, [replace(point, g_per_kwh=g_per_kwh)], None)
+    assert [p.g_per_kwh for p in book.intensity if p.start_s is not None] == [3.0]
 
 
 def test_a_basis_that_is_asked_for_is_kept_to(neso: Host, wall: Callable[[], float]) -> None:

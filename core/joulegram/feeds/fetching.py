@@ -6,14 +6,13 @@ host have asked it before (`joulegram.feeds.cache`). Whoever waits, waits outsid
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import ceil
 
-from joulegram.feeds import Feed, NotAllowed, NotServed, Unavailable
-from joulegram.feeds.cache import Cache
+from joulegram.feeds import Feed, NotAllowed, NotServed, Unavailable, number
+from joulegram.feeds.cache import LONGEST_REST_S, Cache
 from joulegram.records import IntensityPoint
 from joulegram.units import show_duration
 
@@ -90,11 +89,12 @@ class Fetcher:
         self._cache, self._now_s = cache if feed.host else Cache(None), now_s
         self._given_up: set[str] = set()
         self._failures = 0
-        self._said_skew = False
+        self._remarked: set[str] = set()
+        self._source = feed.source
 
     def points(self, start_s: float, end_s: float) -> list[IntensityPoint]:
         """What is known of a time, in order."""
-        return self._cache.points(self.feed.source, self.zone, start_s, end_s)
+        return self._cache.points(self._source, self.zone, start_s, end_s)
 
     def look(self, start_s: float) -> None:
         """Asks what is due of the time from a start until now, in one question or two."""
@@ -137,7 +137,8 @@ class Fetcher:
     def lacking(self, start_s: float, end_s: float) -> list[Stretch]:
         """Times of which nothing is known, or what may have been corrected since."""
         now_s = self._now_s()
-        firm = [p for p in self.points(start_s, end_s) if p.settled or (p.fetched_s or 0.0) > now_s - RECHECK_S]
+        # Not from the future: a clock that was wrong once would have the last word.
+        firm = [p for p in self.points(start_s, end_s) if p.settled or abs(now_s - (p.fetched_s or 0.0)) < RECHECK_S]
         return holes(firm, start_s, end_s)
 
     def _insist(self, what: str, question: Question, wait: Wait) -> None:
@@ -156,7 +157,8 @@ class Fetcher:
         """When a kind of question was last asked, by any process of this host."""
         if what in self._given_up:
             return float("inf")
-        return self._cache.asked_s(self.feed.source, self.zone, what)
+        asked_s = self._cache.asked_s(self._source, self.zone, what)
+        return asked_s if asked_s <= self._now_s() + MOST_SKEW_S else 0.0  # by a clock that was wrong: no time at all
 
     def _ask(self, what: str, question: Question) -> float:
         """Asks if it is our turn; how long (s) to wait for it, 0 where it was."""
@@ -164,26 +166,23 @@ class Fetcher:
         wait_s = self._cache.turn(self.feed.host, now_s, reach.spacing_s) if self.feed.host else 0.0
         if wait_s:
             return wait_s
-        self._cache.asks(self.feed.source, self.zone, what, now_s)
+        self._cache.asks(self._source, self.zone, what, now_s)
         try:
-            points = question()
+            self._cache.keep(self._source, self.zone, [point for point in question() if _whole(point)])
         except (NotServed, NotAllowed) as error:
             self._given_up.add(what)
             self._fails(str(error), final=True)
         except Unavailable as error:
             self._failures += 1
-            rest_s = max(error.retry_s or 0.0, min(MOST_REST_S, FIRST_REST_S * 2.0 ** (self._failures - 1)))
+            rest_s = max(error.retry_s or 0.0, min(MOST_REST_S, FIRST_REST_S * 2.0 ** min(self._failures - 1, 10)))
             if self.feed.host:
-                self._cache.rest(self.feed.host, now_s + rest_s)
+                self._cache.rest(self.feed.host, now_s + min(rest_s, LONGEST_REST_S))
             self._fails(str(error))
-        except sqlite3.Error:
-            raise
-        except Exception as error:  # a feed of somebody else's may raise anything; its text may hold anything
+        except Exception as error:  # a feed of somebody else's may do anything; its text may hold anything
             self._failures += 1
             self._fails(f"{self.feed.title} failed ({type(error).__name__})")
         else:
             self._failures = 0
-            self._cache.keep(self.feed.source, self.zone, points)
             self._answers()
         self._remark()
         return 0.0
@@ -193,15 +192,15 @@ class Fetcher:
             self.outages.append(Outage(self.feed.title, why, self._now_s(), final=final))
 
     def _remark(self) -> None:
-        """Keeps what else a reader should know of an answer."""
-        refused, self.feed.refused = self.feed.refused, 0
-        now_s, remarks = self._now_s(), []
-        if refused:
-            remarks.append(f"{refused} values that no grid has were left out")
-        if abs(self.feed.skew_s) > MOST_SKEW_S and not self._said_skew:
-            self._said_skew = True
-            remarks.append(f"its clock and this machine's are {show_duration(abs(self.feed.skew_s))} apart")
-        self.outages += [Outage(self.feed.title, remark, now_s, now_s) for remark in remarks]
+        """Keeps what else a reader should know of an answer, once: the next ones will be like it."""
+        now_s, skew_s, remarks = self._now_s(), abs(self.feed.skew_s), {}
+        if self.feed.refused:
+            remarks["refused"] = "values that no grid has were left out"
+        if skew_s > MOST_SKEW_S:
+            remarks["skew"] = f"its clock and this machine's are {show_duration(skew_s)} apart"
+        new = remarks.keys() - self._remarked
+        self._remarked |= new
+        self.outages += [Outage(self.feed.title, remarks[about], now_s, now_s) for about in sorted(new)]
 
     def _answers(self) -> None:
         for outage in self.outages:
@@ -209,9 +208,15 @@ class Fetcher:
                 outage.end_s = self._now_s()
 
 
+def _whole(point: IntensityPoint) -> bool:
+    """Whether a point has a time and figures; one that lacks them, a feed of somebody else's may well give."""
+    figures = (point.start_s, point.length_s, point.g_per_kwh, point.low, point.high)
+    return all(number(figure) is not None for figure in figures)
+
+
 def covers(points: Iterable[IntensityPoint], time_s: float) -> bool:
     """Whether one of the points holds at a time."""
-    return any((p.start_s or 0.0) <= time_s < (p.start_s or 0.0) + (p.length_s or 0.0) for p in points)
+    return any((p.start_s or 0.0) <= time_s < _ends_s(p) for p in points)
 
 
 def holes(points: Sequence[IntensityPoint], start_s: float, end_s: float) -> list[Stretch]:
@@ -221,7 +226,7 @@ def holes(points: Sequence[IntensityPoint], start_s: float, end_s: float) -> lis
         since_s = point.start_s or 0.0
         if since_s > reached_s:
             found.append((reached_s, min(since_s, end_s)))
-        reached_s = max(reached_s, since_s + (point.length_s or 0.0))
+        reached_s = max(reached_s, _ends_s(point))
     found.append((reached_s, end_s))
     return [(since_s, until_s) for since_s, until_s in found if until_s > since_s]
 
@@ -249,14 +254,14 @@ def held_on(points: Sequence[IntensityPoint], start_s: float, end_s: float) -> l
     """
     found = []
     for since_s, until_s in holes(points, start_s, end_s):
-        before = [p for p in points if (p.start_s or 0.0) + (p.length_s or 0.0) <= since_s]
+        before = [p for p in points if _ends_s(p) <= since_s]
         if not before:
             continue
-        last = max(before, key=lambda p: (p.start_s or 0.0) + (p.length_s or 0.0))
-        ended_s = (last.start_s or 0.0) + (last.length_s or 0.0)
-        length_s = min(until_s, ended_s + STALE_S) - since_s
-        if length_s > 0:
-            found.append(_carried(last, since_s, length_s))
+        last = max(before, key=_ends_s)
+        ended_s = _ends_s(last)
+        # From its end on, though the time that was asked for begin later: else it were another point at each look.
+        if ended_s + STALE_S > since_s:
+            found.append(_carried(last, ended_s, min(until_s, ended_s + STALE_S) - ended_s))
     return found
 
 
@@ -280,6 +285,8 @@ def _clock(time_s: float) -> str:
 class Watch:
     """What a run that goes on is priced with: looks at what is due, and hands over what is new.
 
+    Those that are new count in their order, and before all that were handed over earlier.
+
     Args:
         fetchers: the first that knows anything of now goes before those after it, which are not asked then.
         start_s: when the run started (s since 1970).
@@ -300,18 +307,18 @@ class Watch:
                 return
 
     def news(self) -> tuple[IntensityPoint, ...]:
-        """Points that are new or other than they were; those of the first feed come last, as they count then."""
+        """Points that are new or other than they were, and those that count before one of these."""
         now_s = self._now_s()
         since_s, until_s = max(self._start_s, now_s - BACK_S), now_s + STALE_S
-        return tuple(
-            point
-            for fetcher in reversed(self.fetchers)
-            for point in laid(fetcher.points(since_s - STALE_S, until_s), since_s, until_s)
-            if self._is_new(fetcher, point)
-        )
+        known = [fetcher.points(since_s - STALE_S, until_s) for fetcher in self.fetchers]
+        new: list[IntensityPoint] = []
+        for point in laid(known, since_s, until_s):
+            if self._is_new(point) or any(overlap(point, other) for other in new):
+                new.append(point)
+        return tuple(new)
 
-    def _is_new(self, fetcher: Fetcher, point: IntensityPoint) -> bool:
-        key, content = (fetcher.feed.source, point.start_s or 0.0), replace(point, fetched_s=None)
+    def _is_new(self, point: IntensityPoint) -> bool:
+        key, content = (point.source, point.start_s or 0.0), replace(point, fetched_s=None)
         if self._told.get(key) == content:
             return False
         self._told[key] = content
@@ -322,7 +329,25 @@ class Watch:
         return sorted((o for fetcher in self.fetchers for o in fetcher.outages), key=lambda outage: outage.start_s)
 
 
-def laid(points: Sequence[IntensityPoint], start_s: float, end_s: float) -> list[IntensityPoint]:
-    """Points of a time in the order in which they count: what is held on to before what is known."""
-    known = [p for p in points if (p.start_s or 0.0) < end_s and (p.start_s or 0.0) + (p.length_s or 0.0) > start_s]
-    return [*held_on(points, start_s, end_s), *known]
+def laid(feeds: Sequence[Sequence[IntensityPoint]], start_s: float, end_s: float) -> list[IntensityPoint]:
+    """Points of a time in the order in which they count: what is held on to before what is known.
+
+    Args:
+        feeds: points of each, in the order of their start; the first feed's count before those of the ones after it.
+        start_s: of the time (s since 1970).
+        end_s: of that time.
+    """
+    later_first = feeds[::-1]
+    return [
+        *(point for points in later_first for point in held_on(points, start_s, end_s)),
+        *(p for points in later_first for p in points if _ends_s(p) > start_s and (p.start_s or 0.0) < end_s),
+    ]
+
+
+def overlap(one: IntensityPoint, other: IntensityPoint) -> bool:
+    """Whether there is a time that both points hold in."""
+    return (one.start_s or 0.0) < _ends_s(other) and (other.start_s or 0.0) < _ends_s(one)
+
+
+def _ends_s(point: IntensityPoint) -> float:
+    return (point.start_s or 0.0) + (point.length_s or 0.0)

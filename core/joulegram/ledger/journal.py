@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from joulegram.curves.curve import Curve
@@ -94,7 +94,7 @@ class JournalContent:
                 book, more = record, []
             elif isinstance(record, MorePoints):
                 more += record.intensity
-        return replace(book, intensity=(*book.intensity, *more)) if book and more else book
+        return book.plus(more) if book and more else book
 
     @property
     def lineage(self) -> Lineage | None:

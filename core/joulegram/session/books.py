@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from joulegram import pricing
@@ -19,18 +19,18 @@ def yearly(
 
 
 def with_points(book: PriceBook, points: Sequence[IntensityPoint], basis: Basis | None) -> PriceBook:
-    """A book with more points; the first that a feed gave say which basis carbon is on, if nobody did.
+    """A book with more points; the first that feeds gave say which basis carbon is on, if nobody did.
 
     Args:
         book: what there was.
-        points: what became known.
+        points: what became known, in the order in which they count.
         basis: what the user asked for.
     """
-    chosen = basis or timed_basis(book.intensity) or timed_basis(points) or book.basis
-    return replace(book, intensity=(*book.intensity, *points), basis=chosen)
+    decided = book.basis if timed_basis(book.intensity) else timed_basis(points)
+    return replace(book.plus(points), basis=basis or decided or book.basis)
 
 
-def timed_basis(points: Iterable[IntensityPoint]) -> Basis | None:
-    """The basis of the first average, location-based intensity of a time; None where there is none."""
-    timed = (p for p in points if p.start_s is not None and (p.signal, p.accounting) == ("average", "location"))
-    return next((point.basis for point in timed), None)
+def timed_basis(points: Sequence[IntensityPoint]) -> Basis | None:
+    """The basis of the average, location-based intensity of a time that counts before others; None for none."""
+    timed = (p for p in reversed(points) if (p.signal, p.accounting) == ("average", "location"))
+    return next((point.basis for point in timed if point.start_s is not None), None)

@@ -67,6 +67,10 @@ def reprice(
     fetchers = [Fetcher(feed, code or "", shared, now_s) for feed in chosen.feeds]
     start_s, end_s = wall_times(run)
     points = fetched(fetchers, start_s, end_s, wait)
+    if code == resolve(run.book.zone or run.zone):  # feeds forget old hours, and do not always answer
+        asked = {feed.title for feed in chosen.feeds}
+        recorded = [p for p in run.book.intensity if p.start_s is not None and p.source in asked]
+        points = [*recorded, *points]
     reason = _reason(points, chosen.named)
     book = with_points(yearly(where, pue, basis, now_s(), reason), points, basis)
     if pue is None:
@@ -98,10 +102,10 @@ def fetched(fetchers: Sequence[Fetcher], start_s: float, end_s: float, wait: Wai
     for fetcher in fetchers:
         fetcher.complete(start_s, end_s, wait)
         points = fetcher.points(start_s - STALE_S, end_s)
-        groups.append(laid(points, start_s, end_s))
+        groups.append(points)
         if not holes([p for p in points if (p.start_s or 0.0) < end_s], start_s, end_s):
             break
-    return [point for group in reversed(groups) for point in group]
+    return laid(groups, start_s, end_s)
 
 
 def _reason(points: Sequence[IntensityPoint], named: bool) -> str:
