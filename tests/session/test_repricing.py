@@ -158,6 +158,28 @@ def test_what_a_run_knew_of_its_hours_is_not_lost_where_its_feed_does_not_answer
     assert (yearly.changed, yearly.after.book.basis) == (True, "lifecycle")
 
 
+def test_a_feed_that_was_named_then_is_not_replaced_by_those_of_the_zone(neso: Host, wall: Callable[[], float]) -> None:
+    teach(neso, REAL)
+    with joulegram.track("job", intensity="fixed:420", basis="lifecycle") as run:
+        until(lambda: wall() > BOUNDARY_S, "end of the job")
+    recorded = joulegram.open_ledger().run(run.id)
+    assert not again(recorded, BOUNDARY_S + 2 * 86400).changed
+    named = reprice(recorded, replace(config.load(), intensity="neso"), lambda _: False, basis="direct")
+    assert named.after.hours().sources == ("NESO Carbon Intensity API (CC BY 4.0)",)
+
+
+def test_that_a_marginal_intensity_prices_no_average_is_said(
+    neso: Host, wall: Callable[[], float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOULEGRAM_FEEDS_FIXED_SIGNAL", "marginal")
+    with joulegram.track("job", intensity="fixed:420") as run:
+        until(lambda: wall() > BOUNDARY_S - 0.1, "end of the job")
+    recorded = joulegram.open_ledger().run(run.id)
+    assert {figure.signal for figure in recorded.footprint().carbon} == {"average", "marginal"}
+    assert recorded.hours().yearly_s == pytest.approx(recorded.duration_s)
+    assert any("is marginal: it prices a figure of its own" in note["text"] for note in recorded.notes())
+
+
 def test_an_answer_that_comes_after_the_end_is_in_no_figure_of_the_run(neso: Host, wall: Callable[[], float]) -> None:
     teach(neso, REAL)
     neso.silent.set()

@@ -147,6 +147,11 @@ class Prices:
     def _remark(self, chosen: Choice) -> None:
         for why in chosen.passed_over:
             self._note("feed", f"not asked: {why}")
+        for feed in chosen.feeds:
+            if feed.signal != "average":
+                self._note(
+                    "feed", f"{feed.title} is {feed.signal}: it prices a figure of its own, not the run's carbon"
+                )
 
     def _keep_outages(self, outages: Sequence[Outage]) -> None:
         """Notes each outage when it begins, and when it ends."""

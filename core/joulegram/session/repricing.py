@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from joulegram.config import Settings
 from joulegram.feeds.annual import resolve
 from joulegram.feeds.cache import Cache
-from joulegram.feeds.choice import choose
+from joulegram.feeds.choice import AUTO, Choice, choose
 from joulegram.feeds.fetching import STALE_S, Fetcher, Outage, Wait, holes, laid
 from joulegram.records import Basis, IntensityPoint
 from joulegram.session.books import with_points, yearly
@@ -67,10 +67,8 @@ def reprice(
     fetchers = [Fetcher(feed, code or "", shared, now_s) for feed in chosen.feeds]
     start_s, end_s = wall_times(run)
     points = fetched(fetchers, start_s, end_s, wait)
-    if code == resolve(run.book.zone or run.zone):  # feeds forget old hours, and do not always answer
-        asked = {feed.title for feed in chosen.feeds}
-        recorded = [p for p in run.book.intensity if p.start_s is not None and p.source in asked]
-        points = [*recorded, *points]
+    if code == resolve(run.book.zone or run.zone):
+        points = _with_recorded(points, run.book.intensity, chosen, settings.intensity == AUTO)
     reason = _reason(points, chosen.named)
     book = with_points(yearly(where, pue, basis, now_s(), reason), points, basis)
     if pue is None:
@@ -106,6 +104,20 @@ def fetched(fetchers: Sequence[Fetcher], start_s: float, end_s: float, wait: Wai
         if not holes([p for p in points if (p.start_s or 0.0) < end_s], start_s, end_s):
             break
     return laid(groups, start_s, end_s)
+
+
+def _with_recorded(
+    points: Sequence[IntensityPoint], recorded: Sequence[IntensityPoint], chosen: Choice, by_zone: bool
+) -> list[IntensityPoint]:
+    """What feeds say now, and what they said during the run: they forget old hours, and do not always answer.
+
+    Points of a feed that its zone does not lead to were asked for by name, and go before those of the zone's feeds; who
+    names another feed now wants none of them.
+    """
+    titles = {feed.title for feed in chosen.feeds}
+    timed = [point for point in recorded if point.start_s is not None]
+    named_then = [point for point in timed if point.source not in titles] if by_zone else []
+    return [*(point for point in timed if point.source in titles), *points, *named_then]
 
 
 def _reason(points: Sequence[IntensityPoint], named: bool) -> str:
