@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -79,3 +81,30 @@ def test_a_fork_does_not_wait_for_ever(stuck: Importer, monkeypatch: pytest.Monk
     assert fork_and_import() == 0
     assert not stuck.release.is_set()
     assert fork_and_import() == 0
+
+
+_IMPORTED_WITH_A_LOGGER = """
+import os, threading
+from joulegram.host.forking import importing
+inside, forking, done = threading.Event(), threading.Event(), threading.Event()
+os.register_at_fork(before=forking.set)
+import logging  # its lock is held from before a fork until after it
+
+def imports():
+    with importing():
+        inside.set()
+        forking.wait(60)
+        logging.getLogger("of.a.library")  # as libraries do when they are imported
+        done.set()
+
+threading.Thread(target=imports, daemon=True).start()
+inside.wait(60)
+child = os.fork()
+if child == 0:
+    os._exit(0 if done.is_set() else 1)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_what_is_imported_may_ask_for_a_logger_while_a_fork_waits_for_it() -> None:
+    assert subprocess.run([sys.executable, "-c", _IMPORTED_WITH_A_LOGGER], check=False).returncode == 0

@@ -168,6 +168,13 @@ def test_a_feed_that_was_named_then_is_not_replaced_by_those_of_the_zone(neso: H
     assert named.after.hours().sources == ("NESO Carbon Intensity API (CC BY 4.0)",)
 
 
+def test_a_number_of_the_users_own_prices_even_a_run_of_a_moment(neso: Host) -> None:
+    for _ in range(3):
+        with joulegram.track("job", intensity="fixed:420", basis="direct") as run:
+            pass
+        assert joulegram.open_ledger().run(run.id).hours().sources == ("fixed number, as given",)
+
+
 def test_that_a_marginal_intensity_prices_no_average_is_said(
     neso: Host, wall: Callable[[], float], monkeypatch: pytest.MonkeyPatch
 ) -> None:

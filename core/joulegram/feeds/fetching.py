@@ -18,8 +18,6 @@ from joulegram.units import show_duration
 
 MOST_SKEW_S = 300.0
 """By how much two clocks may differ before hours may be mixed up."""
-LOOK_S = 60.0
-"""A run looks this often at what is due."""
 RECHECK_S = 900.0
 """What may still be corrected is asked for again no sooner than after this."""
 BACK_S = 2 * 86400.0

@@ -6,6 +6,9 @@ ever when it imports that module. So a fork waits, for a moment, until our threa
 
 from __future__ import annotations
 
+# Its own hooks have to be there before ours: of those before a fork the last one that came is called first. Otherwise a
+# fork would hold the lock of logging while it waits for imports that need it.
+import logging  # noqa: F401
 import os
 import threading
 from collections.abc import Iterator

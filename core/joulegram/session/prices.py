@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from joulegram.feeds.choice import Choice
     from joulegram.feeds.fetching import Outage, Watch
 
+LOOK_S = 60.0
+"""A run looks this often at what is due."""
 CALLER_FIRST_S = 0.025
 """Pricing loads NumPy, which keeps the interpreter busy: by then the caller is at work."""
 
@@ -81,26 +83,26 @@ class Prices:
     def _run(self) -> None:
         time.sleep(CALLER_FIRST_S)
         try:
-            with importing():
-                from joulegram.feeds import fetching
-            watch = self.first()
+            self.first()
+            if self._settings.intensity == "auto":
+                self.ready.set()
+            watch = self.chosen()
+            if watch and not any(fetcher.feed.host for fetcher in watch.fetchers):
+                self.look(watch)  # a file or a number of the user's own: even a run of a moment is priced with it
             self.ready.set()
-            if watch is None:
-                return
-            while not self._ended.is_set():
+            while watch and not self._ended.is_set():
                 self.look(watch)
-                self._ended.wait(fetching.LOOK_S)
+                self._ended.wait(LOOK_S)
         except Exception as problem:
             why = str(problem) if isinstance(problem, LookupError | OSError | ValueError) else repr(problem)
+            self._note("feed", f"asked no more: {why}")
             warn(f"joulegram cannot price run {self._run_id}: {why}")
         finally:
             self.ready.set()
 
-    def first(self) -> Watch | None:
-        """Makes the first book, from what this machine knows by itself; what to look at from then on, if anything."""
+    def first(self) -> None:
+        """Makes the first book, from what this machine knows by itself."""
         with importing():
-            from joulegram.feeds import choice, fetching
-            from joulegram.feeds.cache import Cache
             from joulegram.place import find
             from joulegram.session import books
 
@@ -111,24 +113,33 @@ class Prices:
             book = replace(book, pue=place.pue)
         self.book = replace(book, place=place.how)
         self._say(self.book)
-        zone, points = self.book.zone, self.book.intensity
-        hint = next((point.note for point in points if settings.zone and "world average" in point.note), None)
+        hint = next((point.note for point in book.intensity if settings.zone and "world average" in point.note), None)
         if hint:
             warn(f"joulegram: {hint}")
+
+    def chosen(self) -> Watch | None:
+        """What to look at from now on, if anything; what this host knows of it by now is taken in."""
         with importing():
-            chosen, cache = choice.choose(settings, zone, self._now_s), Cache.of_user()
+            from joulegram.feeds import choice, fetching
+            from joulegram.feeds.cache import Cache
+
+            zone = self.book.zone if self.book else None
+            chosen, cache = choice.choose(self._settings, zone, self._now_s), Cache.of_user()
         self._remark(chosen)
         if not chosen.feeds:
             return None
         fetchers = [fetching.Fetcher(feed, zone or "", cache, self._now_s) for feed in chosen.feeds]
         self._named = chosen.named
         watch = fetching.Watch(fetchers, self._start_s, self._now_s)
-        self._take(watch.news())
+        self._hear(watch)
         return watch
 
     def look(self, watch: Watch) -> None:
         """Asks what is due, and takes in what is new."""
         watch.look()
+        self._hear(watch)
+
+    def _hear(self, watch: Watch) -> None:
         with self._open:
             if not self._ended.is_set():  # the run did not wait for this answer, and its ledger is closed
                 self._take(watch.news())
