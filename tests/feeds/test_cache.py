@@ -1,8 +1,11 @@
 """What all processes of a host know together of the grid, and whose turn it is to ask."""
 
+import functools
+import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,6 +131,39 @@ def test_on_a_full_disk_a_process_asks_by_itself_and_no_error_comes_of_it(tmp_pa
     assert len(cache.points("neso-1", "GB", 0, 1e9)) == 1000
     assert cache.turn("api.example", 1000.0, 60.0) == 0
     assert Cache(path).points("neso-1", "GB", 0, 10_000) == [POINT]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+def test_no_fork_comes_while_a_thread_is_within_sqlite(cache: Cache) -> None:
+    within, done = threading.Event(), threading.Event()
+
+    class Slow(float):
+        """A number that takes until a fork has begun."""
+
+        def __conform__(self, _: object) -> float:
+            within.set()
+            forking.wait(30)
+            done.set()
+            return 1.0
+
+    forking = _forking()
+    forking.clear()
+    keeping = threading.Thread(target=lambda: cache.asks("neso-1", "GB", "latest", Slow()), daemon=True)
+    keeping.start()
+    assert within.wait(30)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if done.is_set() else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    keeping.join()
+
+
+@functools.cache
+def _forking() -> threading.Event:
+    """Set when a fork of this process begins."""
+    begun = threading.Event()
+    os.register_at_fork(before=begun.set)
+    return begun
 
 
 def test_a_cache_that_is_damaged_while_it_is_used_is_begun_anew(tmp_path: Path) -> None:

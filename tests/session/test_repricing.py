@@ -187,6 +187,22 @@ def test_that_a_marginal_intensity_prices_no_average_is_said(
     assert any("is marginal: it prices a figure of its own" in note["text"] for note in recorded.notes())
 
 
+def test_the_end_of_a_run_waits_for_no_cache(
+    neso: Host, wall: Callable[[], float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    within, ended = threading.Event(), threading.Event()
+
+    def slow(*_: Any) -> list[IntensityPoint]:
+        within.set()
+        assert ended.wait(60)
+        return []
+
+    monkeypatch.setattr(Cache, "points", slow)
+    with joulegram.track("job"):
+        assert within.wait(60)
+    ended.set()
+
+
 def test_an_answer_that_comes_after_the_end_is_in_no_figure_of_the_run(neso: Host, wall: Callable[[], float]) -> None:
     teach(neso, REAL)
     neso.silent.set()

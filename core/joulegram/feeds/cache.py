@@ -1,7 +1,8 @@
 """What feeds have answered on this host, and when each may be asked again: one file for all processes of a user.
 
-SQLite locks it, so that ranks and workers ask a source once and not each by itself. It is opened for every use: nothing
-is held over a fork. A process that cannot use it, at the start or later, knows what it asks by itself.
+SQLite locks it, so that ranks and workers ask a source once and not each by itself. It is opened for every use, while
+forks wait: a lock within SQLite that is held at a fork would stay held in the child, for all that uses SQLite there. A
+process that cannot use it, at the start or later, knows what it asks by itself.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
 
+from joulegram.host.forking import importing
 from joulegram.records import IntensityPoint, from_plain
 
 T = TypeVar("T")
@@ -144,11 +146,11 @@ class Cache:
                     self._path.unlink()
                     return self._in_file(work)
             self._memory = self._in_memory()
-        with self._memory:
+        with importing(), self._memory:
             return work(self._memory)
 
     def _in_file(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        with closing(self._made(sqlite3.connect(self._path, timeout=BUSY_S))) as database, database:
+        with importing(), closing(self._made(sqlite3.connect(self._path, timeout=BUSY_S))) as database, database:
             return work(database)
 
     @classmethod

@@ -47,7 +47,7 @@ _imports = _Imports()
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Holds off forks of this process while a background thread imports."""
+    """Holds off forks of this process while a background thread imports, or is within a library with such locks."""
     _imports.add(1)
     try:
         yield

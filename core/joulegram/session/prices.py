@@ -71,7 +71,9 @@ class Prices:
         Average and location-based, on the basis that carbon is on.
         """
         book, yearly = self.book, None
-        for point in reversed(book.intensity) if book else ():
+        if book is None:
+            return None
+        for point in reversed(book.intensity):
             if _kind(point) != ("average", book.basis, "location"):
                 continue
             if point.start_s is None:
@@ -140,10 +142,11 @@ class Prices:
         self._hear(watch)
 
     def _hear(self, watch: Watch) -> None:
+        news, outages = watch.news(), watch.outages()
         with self._open:
             if not self._ended.is_set():  # the run did not wait for this answer, and its ledger is closed
-                self._take(watch.news())
-                self._keep_outages(watch.outages())
+                self._take(news)
+                self._keep_outages(outages)
 
     def _take(self, points: Sequence[IntensityPoint]) -> None:
         """Adds points to the book."""
