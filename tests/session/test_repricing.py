@@ -285,6 +285,7 @@ def test_keys_are_in_no_ledger_log_or_cache(
         ("electricitymaps", r"key.* JOULEGRAM_FEEDS_ELECTRICITYMAPS_KEY"),
         ("fixed", "g_per_kwh"),
         ("series:no/such.csv", "No such file"),
+        ("series:no\0path", r"cannot be made of its options \(ValueError\)"),
         ("neso:x", "takes nothing after its name"),
         ("energidataservice", "does not serve the zone GB"),
         ("nesso", "there is none of that name"),

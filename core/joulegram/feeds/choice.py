@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +64,8 @@ def named(settings: Settings, zone: str | None, now_s: Callable[[], float]) -> F
     """
     name, colon, argument = settings.intensity.partition(":")
     tables: dict[str, Mapping[str, Any]] = dict(settings.feeds)
-    option = registry.load(registry.FEEDS, name).argument
+    with _in_one_line(name):
+        option = registry.load(registry.FEEDS, name).argument
     if colon and not option:
         raise ConfigError(f"intensity = {settings.intensity!r}: the feed {name} takes nothing after its name")
     if colon:
@@ -79,8 +81,20 @@ def named(settings: Settings, zone: str | None, now_s: Callable[[], float]) -> F
 
 
 def _made(name: str, tables: Mapping[str, Mapping[str, Any]], settings: Settings, now_s: Callable[[], float]) -> Feed:
-    feed: Feed = registry.load(registry.FEEDS, name)(tables, settings.basis, now_s)
+    with _in_one_line(name):
+        feed: Feed = registry.load(registry.FEEDS, name)(tables, settings.basis, now_s)
     return feed
+
+
+@contextmanager
+def _in_one_line(name: str) -> Iterator[None]:
+    """What somebody else's feed raises, or a path that is none, as the one error that reaches a user."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:  # its text may hold an option, and so a key
+        raise ConfigError(f"feed {name} cannot be made of its options ({type(error).__name__}); check them") from None
 
 
 def _wanting(feed: Feed) -> str:
