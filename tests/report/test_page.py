@@ -115,6 +115,19 @@ def test_every_figure_says_how_it_was_made(document_of: Callable[[str], Json]) -
         assert words in page
 
 
+def test_the_page_tells_which_hours_are_settled_and_carbon_on_another_basis_apart(
+    document_of: Callable[[str], Json],
+) -> None:
+    document = document_of("trained")
+    document["price"] |= {
+        "basis": "direct",
+        "hours": {"settled_s": 13_200, "provisional_s": 0, "yearly_s": 0, "unknown_s": 600, "sources": ["NESO"]},
+    }
+    texts = ["".join(text) for tag, _, text in _Reader(render_page(document)).elements if tag == "p"]
+    assert any(text.startswith("Grid intensity: NESO, direct basis: 3 h 40 min settled, 10 min 00 s") for text in texts)
+    assert any(text.startswith("Apart from that, and never added to it: CO₂e, lifecycle basis: ") for text in texts)
+
+
 def test_hours_of_one_source_are_one_row(document_of: Callable[[str], Json]) -> None:
     document = document_of("trained")
     first = document["price"]["intensity"][0]

@@ -53,6 +53,33 @@ def test_totals_come_with_bounds_and_method(shown: Shown, document_of: Callable[
     assert row.endswith("modelled")
 
 
+def split_over_two_bases(document: Json) -> Json:
+    """Half of its time is known on the direct basis alone, which its total is on."""
+    apart = Quantity(2.5, 1.0, 4.0, "estimated", "the yearly mean").to_json()
+    document["price"] |= {
+        "basis": "direct",
+        "hours": {"settled_s": 13_200, "provisional_s": 0, "yearly_s": 0, "unknown_s": 600, "sources": ["NESO"]},
+    }
+    document["footprint"]["carbon"] = [
+        {"signal": "average", "basis": "direct", "accounting": "location", **document["footprint"]["carbon_g"]},
+        {"signal": "average", "basis": "lifecycle", "accounting": "location", **apart},
+    ]
+    return document
+
+
+def test_it_tells_which_hours_are_settled_and_carbon_on_two_bases_apart(
+    shown: Shown, document_of: Callable[[str], Json]
+) -> None:
+    document = split_over_two_bases(document_of("trained"))
+    lines = shown(print_run, document)
+    assert max(cell_len(line) for line in lines) <= 80
+    total, apart = lines.index(_row(lines, "Carbon")), lines.index(_row(lines, "CO₂e,"))
+    assert apart == total + 1
+    assert show_mass(document["footprint"]["carbon_g"]["value"]) in lines[total]
+    assert lines[apart].split()[1:5] == ["lifecycle", "basis", "2.50", "g"]
+    assert "Grid intensity: NESO, direct basis: 3 h 40 min settled" in "\n".join(lines)
+
+
 def test_every_epoch_and_phase_is_one_whole_line(shown: Shown, document_of: Callable[[str], Json]) -> None:
     document = document_of("trained")
     document["footprint"]["phases"][0]["flops"] = Quantity(2e9, 2e9, 2e9, "modelled", "").to_json()

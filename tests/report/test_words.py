@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 from joulegram.quantities import Quantity
 from joulegram.report.charts import thinned
 from joulegram.report.markup import Html, tag
-from joulegram.report.words import absences, elide, moment, plain, quantity, shorten, show_bounds, show_share
+from joulegram.report.words import (
+    absences,
+    carbon_apart,
+    elide,
+    grid_in_words,
+    moment,
+    plain,
+    quantity,
+    shorten,
+    show_bounds,
+    show_share,
+)
 from joulegram.units import show_energy
 
 Json = dict[str, Any]
@@ -85,6 +96,62 @@ def test_totals_missing_for_one_reason_are_listed_together(document_of: Callable
         "Energy, node energy, facility energy, carbon",
         "no channel was read",
     )
+
+
+def hours(settled_s: float = 0, provisional_s: float = 0, yearly_s: float = 0, unknown_s: float = 0) -> Json:
+    sources = ["NESO"] if settled_s or provisional_s else []
+    return {
+        "settled_s": settled_s,
+        "provisional_s": provisional_s,
+        "yearly_s": yearly_s,
+        "unknown_s": unknown_s,
+        "sources": sources,
+    }
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        (hours(settled_s=13_200), "NESO, lifecycle basis: 3 h 40 min settled."),
+        (hours(13_200, 1200), "NESO, lifecycle basis: 3 h 40 min settled, 20 min 00 s may still be corrected ("),
+        (hours(13_200, 0, 60), "3 h 40 min settled, 1 min 00 s at the yearly mean (joulegram reprice"),
+        (hours(13_200, 0, 0, 60), "3 h 40 min settled, 1 min 00 s without a figure on that basis ("),
+        (hours(yearly_s=60), "the yearly mean of DK-DK1 (151 g/kWh), lifecycle basis, for all of the run."),
+    ],
+)
+def test_the_hours_of_a_price_are_told_by_how_well_they_are_known(
+    document_of: Callable[[str], Json], known: Json, words: str
+) -> None:
+    document = document_of("trained")
+    document["price"]["hours"] = known
+    assert words in grid_in_words(document)
+
+
+def test_a_yearly_mean_names_who_would_tell_the_hours_once_the_run_is_over(document_of: Callable[[str], Json]) -> None:
+    document = document_of("trained")
+    document["price"] |= {"hours": hours(yearly_s=60), "feeds": ["NESO"]}
+    assert f"NESO would tell its hours (joulegram reprice {document['run']['id']})" in grid_in_words(document)
+    document["run"]["status"] = "running"
+    assert "reprice" not in grid_in_words(document)
+
+
+def test_a_document_that_tells_of_no_hours_has_no_word_on_them(document_of: Callable[[str], Json]) -> None:
+    assert grid_in_words(document_of("trained")) == ""
+
+
+def test_carbon_on_another_basis_is_apart_where_the_total_lacks_hours_or_a_feed_gave_it(
+    document_of: Callable[[str], Json],
+) -> None:
+    document = document_of("trained")
+    assert carbon_apart(document) == []
+    document["price"]["hours"] = hours(60, unknown_s=60)
+    assert [label for label, _ in carbon_apart(document)] == ["CO₂e, marginal"]
+    document["price"]["basis"] = "direct"
+    assert [label for label, _ in carbon_apart(document)] == ["CO₂e, lifecycle basis", "CO₂e, marginal"]
+    document["price"]["hours"] = hours(60)
+    assert carbon_apart(document) == []
+    document["price"]["intensity"][0] |= {"start_s": 0.0, "length_s": 3600.0}
+    assert [label for label, _ in carbon_apart(document)] == ["CO₂e, lifecycle basis"]
 
 
 def test_markup_escapes_text_and_attributes_and_nothing_twice() -> None:

@@ -82,6 +82,14 @@ def test_a_run_that_started_offline_is_estimated_and_exact_once_the_server_is_ba
     assert done.after.hours().settled_s == pytest.approx(run.duration_s)
 
 
+def test_a_report_names_the_feed_that_would_tell_the_hours(neso: Host, wall: Callable[[], float]) -> None:
+    neso.status = 503
+    run = tracked(wall)
+    price = run.document()["price"]
+    assert price["hours"]["yearly_s"] == pytest.approx(run.duration_s)
+    assert price["feeds"] == ["NESO Carbon Intensity API (CC BY 4.0)"]
+
+
 def test_both_prices_and_the_reason_stay_in_the_ledger(neso: Host, wall: Callable[[], float]) -> None:
     neso.status = 503
     run = tracked(wall)
@@ -112,10 +120,14 @@ def test_a_feed_that_corrects_itself_changes_the_price_once(neso: Host, wall: Ca
 
 
 def test_while_the_feed_answers_a_run_is_priced_as_it_goes(neso: Host, wall: Callable[[], float]) -> None:
-    teach(neso, {BEFORE_S: 100.0})
-    run = tracked(wall, BOUNDARY_S - 0.01)
+    known = {BEFORE_S: 100.0, AFTER_S: 100.0}
+    teach(neso, known)
+    with joulegram.track("job", pue=1.2) as live:
+        until(lambda: len(live.footprint().carbon) > 1, "an answer")
+        until(lambda: wall() > BOUNDARY_S + 0.1, "end of the job")
+    run = joulegram.open_ledger().run(live.id)
     assert run.book.basis == "direct"
-    assert run.footprint().carbon_g.value == pytest.approx(integral_g(run, {BEFORE_S: 100.0}), rel=1e-9)
+    assert run.footprint().carbon_g.value == pytest.approx(integral_g(run, known), rel=1e-9)
     assert run.hours().sources == ("NESO Carbon Intensity API (CC BY 4.0)",)
 
 

@@ -16,10 +16,12 @@ from joulegram.report.words import (
     Show,
     Total,
     absences,
+    carbon_apart,
     channel_place,
     channels,
     efficiencies,
     elide,
+    grid_in_words,
     moment,
     parts,
     quantity,
@@ -78,8 +80,24 @@ def heading(document: Document) -> Html:
 
 def cards(document: Document) -> Html:
     """The totals, one card each."""
-    made = (_card(total, quantity(document["footprint"].get(total.field))) for total in TOTALS)
-    return section("totals", "Totals", tag("div", *made, class_="cards"))
+    made = [_card(total, quantity(document["footprint"].get(total.field))) for total in TOTALS]
+    words = grid_in_words(document)
+    return section(
+        "totals",
+        "Totals",
+        tag("div", *made, class_="cards"),
+        tag("p", words, class_="soft") if words else "",
+        _apart(document),
+    )
+
+
+def _apart(document: Document) -> Html:
+    """Carbon on another basis in a line of its own."""
+    others = [
+        f"{label}: {show_value(figure, show_mass)} ({show_bounds(figure, show_mass)}), {figure.method}"
+        for label, figure in carbon_apart(document)
+    ]
+    return tag("p", f"Apart from that, and never added to it: {'; '.join(others)}.") if others else Html("")
 
 
 def _card(total: Total, figure: Quantity) -> Html:

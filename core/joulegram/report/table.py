@@ -17,11 +17,14 @@ from joulegram.quantities import Quantity
 from joulegram.report.words import (
     TOTALS,
     Document,
+    Show,
     absences,
+    carbon_apart,
     channel_place,
     channels,
     efficiencies,
     elide,
+    grid_in_words,
     moment,
     parts,
     plain,
@@ -54,6 +57,9 @@ def print_run(document: Document, console: Console | None = None) -> None:
         console: where to; standard output unless given.
     """
     sections: list[RenderableType] = [_heading(document), _totals(document)]
+    grid = grid_in_words(document)
+    if grid:
+        sections.append(Text(grid))
     if efficiencies(document):
         sections.append(_efficiency(document))
     sections.append(_channels(document))
@@ -154,9 +160,16 @@ def _totals(document: Document) -> Table:
     table.add_column("method", no_wrap=True)
     for total in TOTALS:
         figure = quantity(document["footprint"].get(total.field))
-        value = Text(show_value(figure, total.show), style="bold" if figure.value is not None else "red")
-        table.add_row(total.label, value, Text(plain(show_bounds(figure, total.show))), _method(figure))
+        table.add_row(total.label, *_total(figure, total.show))
+        if total.field == "carbon_g":
+            for label, apart in carbon_apart(document):
+                table.add_row(Text(plain(label)), *_total(apart, total.show))
     return table
+
+
+def _total(figure: Quantity, show: Show) -> tuple[RenderableType, ...]:
+    value = Text(show_value(figure, show), style="bold" if figure.value is not None else "red")
+    return value, Text(plain(show_bounds(figure, show))), _method(figure)
 
 
 def _efficiency(document: Document) -> Table:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from joulegram.quantities import METHODS, Quantity
-from joulegram.units import show_energy, show_flops, show_mass
+from joulegram.units import show_duration, show_energy, show_flops, show_mass
 
 Document = Mapping[str, Any]
 Show = Callable[[float], str]
@@ -78,6 +78,74 @@ def quantity(figure: Mapping[str, Any] | None) -> Quantity:
         how=figure.get("how", ""),
         missing=tuple(figure.get("missing", ())),
     )
+
+
+def grid_in_words(document: Document) -> str:
+    """What the grid's intensity at the time of the run is from, which hours are settled, and what would settle more.
+
+    Empty for a document that does not tell.
+    """
+    price = document.get("price") or {}
+    hours = price.get("hours")
+    if not hours or not price.get("basis"):
+        return ""
+    command = f"joulegram reprice {document['run']['id']}"
+    firm = {
+        "settled": hours["settled_s"],
+        "may still be corrected": hours["provisional_s"],
+        "at the yearly mean": hours["yearly_s"],
+        "without a figure on that basis": hours["unknown_s"],
+    }
+    known = ", ".join(f"{show_duration(time_s)} {state}" for state, time_s in firm.items() if time_s > 0)
+    over = document["run"].get("status") != "running"
+    if hours["sources"]:
+        told = f"{', then '.join(hours['sources'])}, {price['basis']} basis: {known or 'no time at all'}"
+        again = f" ({command} asks again)" if over and not _all_settled(hours) else ""
+    else:
+        told = f"{_yearly_in_words(price)}, {price['basis']} basis, for all of the run"
+        feeds = " and ".join(price.get("feeds", ()))
+        again = f"; {feeds} would tell its hours ({command})" if over and feeds else ""
+    return plain(f"Grid intensity: {told}{again}.")
+
+
+def _all_settled(hours: Mapping[str, Any]) -> bool:
+    return not (hours["provisional_s"] or hours["yearly_s"] or hours["unknown_s"])
+
+
+def _yearly_in_words(price: Mapping[str, Any]) -> str:
+    """The yearly mean of the basis that carbon is on; the world's stands for an unknown place."""
+    means = [point for point in price.get("intensity", ()) if point.get("start_s") is None]
+    mean = next((point for point in means if point["basis"] == price["basis"]), None)
+    if mean is None:
+        return "none is known"
+    zone = "the world, as the zone is unknown" if mean["zone"] == "WORLD" else mean["zone"]
+    return f"the yearly mean of {zone} ({mean['g_per_kwh']:.4g} g/kWh)"
+
+
+def carbon_apart(document: Document) -> list[tuple[str, Quantity]]:
+    """Carbon on other signals, bases or accountings than the total's, never to be added to it: what it is, how much.
+
+    What a feed priced; and all that there is where the total lacks hours that another basis prices.
+    """
+    price = document.get("price") or {}
+    chosen = ("average", price.get("basis"), "location")
+    timed = {_kind(point) for point in price.get("intensity", ()) if point.get("start_s") is not None}
+    lacks = (price.get("hours") or {}).get("unknown_s", 0.0) > 0
+    return [
+        (f"CO₂e, {_kind_in_words(_kind(entry))}", quantity(entry))
+        for entry in document["footprint"].get("carbon", ())
+        if _kind(entry) != chosen and (lacks or _kind(entry) in timed)
+    ]
+
+
+def _kind(entry: Mapping[str, Any]) -> tuple[str, str, str]:
+    return entry["signal"], entry["basis"], entry["accounting"]
+
+
+def _kind_in_words(kind: tuple[str, str, str]) -> str:
+    signal, basis, accounting = kind
+    words = [signal if signal != "average" else "", accounting if accounting != "location" else ""]
+    return " ".join(filter(None, words)) or f"{basis} basis"
 
 
 def show_value(figure: Quantity, show: Show) -> str:

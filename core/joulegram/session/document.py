@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -53,7 +54,7 @@ def describe(run: RecordedRun) -> dict[str, Any]:
         "spans": [span_part(span) for span in run.spans()],
         "steps": [step_part(count) for counts in run.pricer.trace.counts for count in counts],
         "power": [power_part(channel, run.pricer.trace) for channel in run.pricer.trace.channels.values()],
-        "price": {**price_part(run.pricer.book), "hours": run.hours().to_json()},
+        "price": {**price_part(run.pricer.book), "hours": run.hours().to_json(), "feeds": feeds_part(run)},
         "notes": run.notes(),
         "recorder": {"cpu_s": cpu_s, "wakeups": wakeups},
     }
@@ -159,6 +160,14 @@ def price_part(book: PriceBook) -> dict[str, Any]:
         "reason": book.reason,
         "made": iso_utc(book.made_s),
     }
+
+
+def feeds_part(run: RecordedRun) -> list[str]:
+    """Who would tell the hours of the run's zone without a key, on the basis that was asked for."""
+    from joulegram.config import Settings
+    from joulegram.feeds.choice import choose
+
+    return [feed.title for feed in choose(Settings(basis=run.stored.header.basis), run.zone, time.time).feeds]
 
 
 def power_part(channel: ChannelTrace, trace: Trace) -> dict[str, Any]:
