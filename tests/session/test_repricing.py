@@ -108,6 +108,52 @@ def test_both_prices_and_the_reason_stay_in_the_ledger(neso: Host, wall: Callabl
     assert listed.footprint["carbon_g"]["value"] == pytest.approx(integral_g(run, REAL), rel=1e-9)
 
 
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_fault_of_a_server_takes_away_what_was_known(
+    neso: Host, wall: Callable[[], float], monkeypatch: pytest.MonkeyPatch, tmp_path: Any, fault: str
+) -> None:
+    neso.status = 503
+    run = tracked(wall)
+    neso.status = 200
+    teach(neso, REAL)
+    known = again(run, BOUNDARY_S + 2 * 86400).after
+    monkeypatch.setattr("joulegram.feeds.cache.cache_path", lambda: tmp_path / "another-machine.sqlite")
+    FAULTS[fault](neso)
+    done = again(known, BOUNDARY_S + 3 * 86400)
+    assert not done.changed
+    assert done.after.footprint().carbon_g.value == pytest.approx(integral_g(run, REAL), rel=1e-9)
+    assert done.outages
+
+
+def test_a_hole_that_another_basis_fills_does_not_change_the_basis(
+    neso: Host, wall: Callable[[], float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOULEGRAM_FEEDS_ELECTRICITYMAPS_KEY", SECRET)
+    monkeypatch.setenv("JOULEGRAM_FEEDS_ELECTRICITYMAPS_BASE_URL", neso.url)
+    neso.status = 503
+    run = tracked(wall)
+    neso.status = 200
+    teach(neso, {AFTER_S: 400.0})
+    hour = {"carbonIntensity": 90, "datetime": "2026-06-24T09:00:00.000Z", "isEstimated": False}
+    neso.paths["/v4/carbon-intensity"] = {"zone": "GB", "data": [hour]}
+    after = again(run, BOUNDARY_S + 2 * 86400).after
+    assert after.book.basis == "direct"
+    assert {p.basis for p in after.book.intensity if p.start_s is not None} == {"direct", "lifecycle"}
+    assert after.footprint().carbon_g.value == pytest.approx(integral_g(run, {AFTER_S: 400.0}), rel=1e-9)
+    assert "hours priced on the lifecycle basis" in after.footprint().carbon_g.missing
+
+
+def test_options_of_a_feed_that_there_is_not_are_noted(
+    neso: Host, wall: Callable[[], float], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("JOULEGRAM_FEEDS_NESSO_REGION", "5")
+    teach(neso, REAL)
+    run = tracked(wall)
+    assert any("did you mean neso?" in note["text"] for note in run.notes())
+    assert main(["reprice"]) == 0
+    assert "did you mean neso?" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_feed_that_corrects_itself_changes_the_price_once(neso: Host, wall: Callable[[], float]) -> None:
     teach(neso, {BEFORE_S: None, AFTER_S: None}, forecast=250.0)
     run = tracked(wall)
@@ -312,6 +358,14 @@ def test_a_feed_that_cannot_be_asked_is_said_before_anything_starts(neso: Host, 
 # -- the command ------------------------------------------------------------------------------------------------------
 
 
+def test_a_command_that_is_run_for_yearly_means_asks_nobody(neso: Host) -> None:
+    teach(neso, REAL)
+    assert main(["run", "--intensity", "annual", "--", "true"]) == 0
+    run = joulegram.open_ledger().latest()
+    assert run.hours().yearly_s == pytest.approx(run.duration_s)
+    assert neso.asked == []
+
+
 def test_the_command_prices_the_latest_run_again_and_keeps_that(
     neso: Host, wall: Callable[[], float], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -339,6 +393,7 @@ def test_the_command_prices_the_latest_run_again_and_keeps_that(
         (["reprice", "--since", "yesterday"], "a time ago"),
         (["reprice", "a", "--since", "7d"], "not both"),
         (["reprice", "--basis", "both"], "lifecycle or direct"),
+        (["reprice", "--zone", "XX"], "no zone 'XX' is known"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(

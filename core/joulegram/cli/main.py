@@ -109,8 +109,9 @@ def _parser() -> argparse.ArgumentParser:
 
     run = verbs.add_parser("run", help="track any command", description="Track any command; its exit code is kept.")
     run.add_argument("--name", help="what the run is called; the command by default")
-    for name in ("project", "stage", "zone", "pue", "intensity", "basis"):
+    for name in ("project", "stage", "zone", "pue", "basis"):
         run.add_argument(f"--{name}")
+    run.add_argument("--intensity", metavar="FEED", help="a feed by name; the zone's own by default, annual for none")
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND …", help="the command and its arguments")
     run.set_defaults(do=_run)
 

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from joulegram import config
 from joulegram.config import ConfigError
+from joulegram.feeds.annual import resolve
 from joulegram.feeds.cache import Cache
 from joulegram.feeds.fetching import Wait
 from joulegram.pricing import Hours
@@ -88,6 +89,8 @@ def price_again(
         ConfigError: a change, or the configuration, is not understood.
     """
     given = {"zone": changes.zone, "pue": changes.pue, "basis": changes.basis, "intensity": changes.intensity}
+    if changes.zone is not None and resolve(changes.zone) is None:
+        raise ConfigError(f"no zone {changes.zone!r} is known (joulegram zones TEXT finds one)")
     settings, cache = config.load(given), Cache.of_user()
     for run in runs:
         if run.status == "running":
@@ -122,6 +125,7 @@ def _row(done: Repriced) -> dict[str, Any]:
         "hours": done.after.hours().to_json(),
         "reason": done.after.book.reason,
         "outages": [outage.describe() for outage in done.outages],
+        "not_asked": list(done.passed_over),
         "why": "" if done.changed else "nothing is known that was not",
     }
 
@@ -138,6 +142,8 @@ def print_repriced(rows: Sequence[Mapping[str, Any]], dry: bool, console: Consol
     console.print(table)
     for text in dict.fromkeys(text for row in rows for text in row.get("outages", ())):
         console.print(Text(f"No answer: {text}", style="yellow"))
+    for text in dict.fromkeys(text for row in rows for text in row.get("not_asked", ())):
+        console.print(Text(f"Not asked: {text}", style="yellow"))
     if dry:
         console.print("Dry run: nothing is kept.")
 

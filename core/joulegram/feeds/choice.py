@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,9 +43,9 @@ def choose(settings: Settings, zone: str | None, now_s: Callable[[], float]) -> 
     if settings.intensity == ANNUAL:
         return Choice(())
     if settings.intensity != AUTO:
-        return Choice((named(settings, zone, now_s),), named=True)
+        return Choice((named(settings, zone, now_s),), tuple(_unknown(settings.feeds)), named=True)
     feeds: list[Feed] = []
-    passed_over: list[str] = []
+    passed_over = list(_unknown(settings.feeds))
     for name in (*KEYLESS, *KEYED) if zone else ():
         try:
             feed = _made(name, settings.feeds, settings, now_s)
@@ -54,6 +55,16 @@ def choose(settings: Settings, zone: str | None, now_s: Callable[[], float]) -> 
         if feed.ready and feed.serves(zone or "") and settings.basis in (None, feed.basis):
             feeds.append(feed)
     return Choice(tuple(feeds), tuple(passed_over))
+
+
+def _unknown(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Options of feeds that there are not: most likely a misspelt name."""
+    known = registry.names(registry.FEEDS)
+    for name in tables:
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1)
+            remedy = f"did you mean {nearest[0]}?" if nearest else f"there are: {', '.join(known)}"
+            yield f"options are set for {name}, and there is no such feed; {remedy}"
 
 
 def named(settings: Settings, zone: str | None, now_s: Callable[[], float]) -> Feed:

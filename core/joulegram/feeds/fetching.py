@@ -31,6 +31,7 @@ MOST_TURNS = 20
 
 STALE_S = 3 * 3600.0
 """A value holds on for this long (s) after its end, as an estimate, where no newer one is known."""
+HELD_ON = "held on to, as no newer value was known"
 AHEAD_S = 600.0
 """Of a source that is no other host this much of what is to come is always at hand."""
 # Factors on a value that is held on to: 2.5th and 97.5th percentile of an hour over the one three hours before it, on
@@ -272,7 +273,7 @@ def _carried(last: IntensityPoint, start_s: float, length_s: float) -> Intensity
         low=CARRIED_LOW * last.low,
         high=CARRIED_HIGH * last.high,
         settled=False,
-        note="held on to, as no newer value was known",
+        note=HELD_ON,
     )
 
 

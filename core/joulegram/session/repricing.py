@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from joulegram.config import Settings
 from joulegram.feeds.annual import resolve
 from joulegram.feeds.cache import Cache
-from joulegram.feeds.choice import AUTO, Choice, choose
-from joulegram.feeds.fetching import STALE_S, Fetcher, Outage, Wait, holes, laid
+from joulegram.feeds.choice import ANNUAL, AUTO, choose
+from joulegram.feeds.fetching import HELD_ON, STALE_S, Fetcher, Outage, Wait, holes, laid
 from joulegram.records import Basis, IntensityPoint
 from joulegram.session.books import with_points, yearly
 from joulegram.session.recorded import RecordedRun
@@ -25,12 +25,14 @@ class Repriced:
         after: under the new one; the same where nothing is known that was not.
         changed: whether it is another.
         outages: feeds that did not answer, and why.
+        passed_over: feeds that were not asked, and why.
     """
 
     before: RecordedRun
     after: RecordedRun
     changed: bool
     outages: Sequence[Outage]
+    passed_over: Sequence[str] = ()
 
 
 def reprice(
@@ -44,7 +46,7 @@ def reprice(
     now_s: Callable[[], float] = time.time,
     cache: Cache | None = None,
 ) -> Repriced:
-    """The run under what is known by now; nothing is written.
+    """The run under what is known by now; nothing is written. What its feeds had told before, and do not now, stays.
 
     Args:
         run: a run that is over.
@@ -68,7 +70,9 @@ def reprice(
     start_s, end_s = wall_times(run)
     points = fetched(fetchers, start_s, end_s, wait)
     if code == resolve(run.book.zone or run.zone):
-        points = _with_recorded(points, run.book.intensity, chosen, settings.intensity == AUTO)
+        titles = {feed.title for feed in chosen.feeds}
+        before = [p for p in run.book.intensity if settings.intensity == AUTO or p.source in titles]
+        points = over_before(points, before, titles, header.intensity not in (AUTO, ANNUAL))
     reason = _reason(points, chosen.named)
     book = with_points(yearly(where, pue, basis, now_s(), reason), points, basis)
     if pue is None:
@@ -77,7 +81,7 @@ def reprice(
         book = replace(book, place=run.book.place)
     after = run.under(book)
     outages = [outage for fetcher in fetchers for outage in fetcher.outages]
-    return Repriced(run, after, _content(run) != _content(after), outages)
+    return Repriced(run, after, _content(run) != _content(after), outages, chosen.passed_over)
 
 
 def wall_times(run: RecordedRun) -> tuple[float, float]:
@@ -106,18 +110,25 @@ def fetched(fetchers: Sequence[Fetcher], start_s: float, end_s: float, wait: Wai
     return laid(groups, start_s, end_s)
 
 
-def _with_recorded(
-    points: Sequence[IntensityPoint], recorded: Sequence[IntensityPoint], chosen: Choice, by_zone: bool
+def over_before(
+    points: Sequence[IntensityPoint], before: Sequence[IntensityPoint], titles: Collection[str], named: bool
 ) -> list[IntensityPoint]:
-    """What feeds say now, and what they said during the run: they forget old hours, and do not always answer.
+    """Points in the order in which they count: what is known now, over what was known before, over what is held on to.
 
-    Points of a feed that its zone does not lead to were asked for by name, and go before those of the zone's feeds; who
-    names another feed now wants none of them.
+    Feeds forget old hours, and do not always answer: what they had told stays.
+
+    Args:
+        points: what is known now, in the order in which it counts.
+        before: what was known; yearly means and what was held on to then do not count.
+        titles: of the feeds that are asked now.
+        named: whether the run itself had named a feed that is not among these: its points go before all others.
     """
-    titles = {feed.title for feed in chosen.feeds}
-    timed = [point for point in recorded if point.start_s is not None]
-    named_then = [point for point in timed if point.source not in titles] if by_zone else []
-    return [*(point for point in timed if point.source in titles), *points, *named_then]
+    held = [point for point in points if point.note == HELD_ON]
+    known = [point for point in points if point.note != HELD_ON]
+    told = [point for point in before if point.start_s is not None and point.note != HELD_ON]
+    others = [point for point in told if point.source not in titles]
+    same = [point for point in told if point.source in titles]
+    return [*held, *same, *known, *others] if named else [*others, *held, *same, *known]
 
 
 def _reason(points: Sequence[IntensityPoint], named: bool) -> str:
