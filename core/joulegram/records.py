@@ -184,6 +184,8 @@ class Header(Record):
     """What the user said of it; the price that is recorded later holds what that stands for."""
     basis: Basis | None = None
     """What the user said of it; None for that of what the run is priced with."""
+    intensity: str = "auto"
+    """The feed that the user named, with no option of it but its argument; ``auto`` for none."""
     version: int = FORMAT_VERSION
 
 

@@ -358,6 +358,37 @@ def test_a_feed_that_cannot_be_asked_is_said_before_anything_starts(neso: Host, 
 # -- the command ------------------------------------------------------------------------------------------------------
 
 
+def test_a_run_that_named_its_feed_is_priced_by_it_again(
+    neso: Host, wall: Callable[[], float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOULEGRAM_INTENSITY", "fixed:420")
+    run = tracked(wall, 0)
+    monkeypatch.delenv("JOULEGRAM_INTENSITY")
+    teach(neso, REAL)
+    assert main(["reprice"]) == 0
+    assert neso.asked == []
+    assert "420 gCO2e/kWh" in joulegram.open_ledger().run(run.id).footprint().carbon_g.how
+    assert main(["reprice", "--intensity", "neso"]) == 0
+    assert neso.asked != []
+    assert "420 gCO2e/kWh" not in joulegram.open_ledger().run(run.id).footprint().carbon_g.how
+
+
+def test_a_run_whose_feed_cannot_be_asked_any_more_does_not_keep_others_from_being_priced(
+    neso: Host, wall: Callable[[], float], tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teach(neso, REAL)
+    hours = tmp_path / "hours.csv"
+    hours.write_text("time,g_co2e_per_kwh\n2026-06-24T09:00Z,100\n2026-06-24T10:00Z,100\n")
+    tracked(wall, 0)
+    with joulegram.track("by a file", intensity=f"series:{hours}"):
+        pass
+    hours.unlink()
+    assert main(["reprice", "--since", "1999-01-01", "--json"]) == 0
+    by_file, other = json.loads(capsys.readouterr().out)["runs"]
+    assert "No such file" in by_file["why"]
+    assert "hours" in other
+
+
 def test_a_command_that_is_run_for_yearly_means_asks_nobody(neso: Host) -> None:
     teach(neso, REAL)
     assert main(["run", "--intensity", "annual", "--", "true"]) == 0

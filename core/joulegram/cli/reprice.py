@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,9 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from joulegram import config
-from joulegram.config import ConfigError
+from joulegram.config import ConfigError, Settings
 from joulegram.feeds.annual import resolve
 from joulegram.feeds.cache import Cache
+from joulegram.feeds.choice import ANNUAL, AUTO
 from joulegram.feeds.fetching import Wait
 from joulegram.pricing import Hours
 from joulegram.session.recorded import OpenLedger, RecordedRun
@@ -96,19 +97,34 @@ def price_again(
         if run.status == "running":
             yield {**_named(run), "changed": False, "why": "it is still running, and priced as it goes"}
             continue
-        done = reprice(
-            run,
-            settings,
-            wait,
-            zone=changes.zone,
-            pue=None if changes.pue is None else settings.pue,
-            basis=None if changes.basis is None else settings.basis,
-            now_s=now_s,
-            cache=cache,
-        )
+        of_run = _named_by(run, settings, changes)
+        try:
+            done = reprice(
+                run,
+                of_run,
+                wait,
+                zone=changes.zone,
+                pue=None if changes.pue is None else settings.pue,
+                basis=None if changes.basis is None else settings.basis,
+                now_s=now_s,
+                cache=cache,
+            )
+        except ConfigError as error:
+            if of_run is settings:
+                raise
+            yield {**_named(run), "changed": False, "why": f"{error} (--intensity names another)"}
+            continue
         if done.changed and not changes.dry:
             done.after.keep_price()
         yield _row(done)
+
+
+def _named_by(run: RecordedRun, settings: Settings, changes: Changes) -> Settings:
+    """The settings, with the feed that the run named where the user wants no other feed or place."""
+    feed = run.stored.header.intensity
+    if changes.intensity is not None or changes.zone is not None or feed in (AUTO, ANNUAL):
+        return settings
+    return replace(settings, intensity=feed)
 
 
 def _named(run: RecordedRun) -> dict[str, Any]:

@@ -640,6 +640,7 @@ def _begin(run: Run, name: str | None, separate: bool, run_id: str | None, rank:
         anchor=anchor,
         pue=run._settings.pue,
         basis=run._settings.basis,
+        intensity=run._settings.intensity,
         enclosing_run=enclosing if separate else None,
         joined_pid=joined_pid,
         attributes=run.attributes,
