@@ -92,12 +92,12 @@ def cards(document: Document) -> Html:
 
 
 def _apart(document: Document) -> Html:
-    """Carbon on another basis in a line of its own."""
+    """Carbon on other signals and bases, in a line of its own."""
     others = [
         f"{label}: {show_value(figure, show_mass)} ({show_bounds(figure, show_mass)}), {figure.method}"
         for label, figure in carbon_apart(document)
     ]
-    return tag("p", f"Apart from that, and never added to it: {'; '.join(others)}.") if others else Html("")
+    return tag("p", f"Counted otherwise, and never added to that carbon: {'; '.join(others)}.") if others else Html("")
 
 
 def _card(total: Total, figure: Quantity) -> Html:
