@@ -125,7 +125,9 @@ def test_the_page_tells_which_hours_are_settled_and_carbon_on_another_basis_apar
     }
     texts = ["".join(text) for tag, _, text in _Reader(render_page(document)).elements if tag == "p"]
     assert any(text.startswith("Grid intensity: NESO, direct basis: 3 h 40 min settled, 10 min 00 s") for text in texts)
-    assert any(text.startswith("Counted otherwise, and never added to that carbon: CO₂e, lifecycle basis: ") for text in texts)
+    assert any(
+        text.startswith("Counted otherwise, and never added to that carbon: CO₂e, lifecycle basis: ") for text in texts
+    )
 
 
 def test_hours_of_one_source_are_one_row(document_of: Callable[[str], Json]) -> None:

@@ -358,6 +358,14 @@ def test_a_feed_that_cannot_be_asked_is_said_before_anything_starts(neso: Host, 
 # -- the command ------------------------------------------------------------------------------------------------------
 
 
+def test_no_runs_in_a_time_are_one_line(
+    neso: Host, wall: Callable[[], float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracked(wall, 0)
+    assert main(["reprice", "--since", "2999-01-01"]) == 0
+    assert capsys.readouterr().out == "No runs since then.\n"
+
+
 def test_a_run_that_named_its_feed_is_priced_by_it_again(
     neso: Host, wall: Callable[[], float], monkeypatch: pytest.MonkeyPatch
 ) -> None:

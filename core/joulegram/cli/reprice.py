@@ -149,6 +149,9 @@ def _row(done: Repriced) -> dict[str, Any]:
 def print_repriced(rows: Sequence[Mapping[str, Any]], dry: bool, console: Console | None = None) -> None:
     """Prints what became of runs."""
     console = console or Console()
+    if not rows:
+        console.print("No runs since then.")
+        return
     table = Table(box=None, pad_edge=False)
     for heading in ("run", "CO₂e was", "is"):
         table.add_column(heading, justify="left" if heading == "run" else "right", no_wrap=True)
