@@ -66,7 +66,10 @@ def test_a_run_that_started_offline_is_estimated_and_exact_once_the_server_is_ba
     neso: Host, wall: Callable[[], float]
 ) -> None:
     neso.status = 503
-    run = tracked(wall)
+    with joulegram.track("job", pue=1.2) as live:
+        until(lambda: neso.asked, "a question")
+        until(lambda: wall() > BOUNDARY_S + 0.25, "end of the job")
+    run = joulegram.open_ledger().run(live.id)
     assert run.book.basis == "lifecycle"
     assert run.footprint().carbon_g.method == "estimated"
     assert run.hours().yearly_s == pytest.approx(run.duration_s)
