@@ -110,6 +110,18 @@ def test_doctor_tells_what_is_known_of_the_cpus_and_where_runs_keep_what_they_le
     assert "12 to 55 W (learned from a run)" in " ".join(capsys.readouterr().out.split())
 
 
+def test_doctor_names_the_users_own_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own.toml"
+    monkeypatch.setenv("JOULEGRAM_CONFIG", str(own))
+    assert main(["doctor"]) == 0
+    assert "(not there yet)" in " ".join(capsys.readouterr().out.split())
+    own.write_text('zone = "DK"\n')
+    assert main(["doctor", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["configuration"] == {"file": str(own), "exists": True}
+
+
 def test_doctor_fails_where_nothing_would_be_recorded(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

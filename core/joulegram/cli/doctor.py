@@ -73,6 +73,7 @@ def examine(ledger: str | None = None) -> dict[str, Any]:
         "not_asked": list(chosen.passed_over),
         "zone": settings.zone,
         "price": {key: value for key, value in price_part(book).items() if key not in ("reason", "made")},
+        "configuration": {"file": str(config.user_file()), "exists": os.path.isfile(config.user_file())},
         "ledger": _ledger(ledger_path(settings)),
         "extras": {extra: _installed(package) for extra, package in _EXTRAS.items()},
     }
@@ -202,6 +203,8 @@ def print_findings(findings: dict[str, Any], console: Console | None = None) -> 
         console.print(Text(f"intensity {point['zone']} {point['g_per_kwh']:g} g/kWh, {kind}"))
     pue = findings["price"]["pue"]
     console.print(Text(f"PUE       {pue['value']:g} [{pue['low']:g} .. {pue['high']:g}]: {pue['source']}"))
+    own = findings["configuration"]
+    console.print(Text(f"settings  {own['file']}{'' if own['exists'] else ' (not there yet)'}"))
     ledger = findings["ledger"]
     console.print(Text(f"ledger    {ledger['path']}{'' if ledger['writable'] else ' (NOT WRITABLE)'}"))
     for extra, found in findings["extras"].items():
