@@ -126,9 +126,10 @@ class Prices:
             from joulegram.feeds.cache import Cache
 
             zone = self.book.zone if self.book else None
-            chosen, cache = choice.choose(self._settings, zone, self._now_s), Cache.of_user()
+            chosen = choice.choose(self._settings, zone, self._now_s)
+            cache = Cache.of_user() if chosen.feeds else None
         self._remark(chosen)
-        if not chosen.feeds:
+        if cache is None:
             return None
         fetchers = [fetching.Fetcher(feed, zone or "", cache, self._now_s) for feed in chosen.feeds]
         self._named = chosen.named

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from joulegram.config import Settings
+from joulegram.feeds import in_order
 from joulegram.feeds.annual import resolve
 from joulegram.feeds.cache import Cache
 from joulegram.feeds.choice import ANNUAL, AUTO, choose
@@ -68,11 +69,14 @@ def reprice(
     shared = cache or Cache.of_user()
     fetchers = [Fetcher(feed, code or "", shared, now_s) for feed in chosen.feeds]
     start_s, end_s = wall_times(run)
-    points = fetched(fetchers, start_s, end_s, wait)
-    if code == resolve(run.book.zone or run.zone):
-        titles = {feed.title for feed in chosen.feeds}
-        before = [p for p in run.book.intensity if settings.intensity == AUTO or p.source in titles]
-        points = over_before(points, before, titles, header.intensity not in (AUTO, ANNUAL))
+    recorded = [p for p in run.book.intensity if p.start_s is not None and code == resolve(run.book.zone or run.zone)]
+    titles = {feed.title for feed in chosen.feeds}
+    told = [point for point in recorded if point.source in titles and point.note != HELD_ON]
+    points = fetched(fetchers, start_s, end_s, wait, told)
+    if settings.intensity == AUTO:
+        others = [point for point in recorded if point.source not in titles]
+        # Those of a feed that the run had named go before those of the zone's feeds; others stand in where these fail.
+        points = [*others, *points] if header.intensity in (AUTO, ANNUAL) else [*points, *others]
     reason = _reason(points, chosen.named)
     book = with_points(yearly(where, pue, basis, now_s(), reason), points, basis)
     if pue is None:
@@ -91,7 +95,9 @@ def wall_times(run: RecordedRun) -> tuple[float, float]:
     return start_s, end_s
 
 
-def fetched(fetchers: Sequence[Fetcher], start_s: float, end_s: float, wait: Wait) -> list[IntensityPoint]:
+def fetched(
+    fetchers: Sequence[Fetcher], start_s: float, end_s: float, wait: Wait, told: Sequence[IntensityPoint] = ()
+) -> list[IntensityPoint]:
     """All points of a past time, in the order in which they count.
 
     Args:
@@ -99,36 +105,17 @@ def fetched(fetchers: Sequence[Fetcher], start_s: float, end_s: float, wait: Wai
         start_s: (s since 1970).
         end_s: (s since 1970).
         wait: waits for a feed's turn.
+        told: what the feeds had told before: they forget old hours, and do not always answer.
     """
     groups: list[list[IntensityPoint]] = []
     for fetcher in fetchers:
         fetcher.complete(start_s, end_s, wait)
-        points = fetcher.points(start_s - STALE_S, end_s)
+        before = [point for point in told if point.source == fetcher.feed.title]
+        points = in_order([*before, *fetcher.points(start_s - STALE_S, end_s)])
         groups.append(points)
-        if not holes([p for p in points if (p.start_s or 0.0) < end_s], start_s, end_s):
+        if not holes(points, start_s, end_s):
             break
     return laid(groups, start_s, end_s)
-
-
-def over_before(
-    points: Sequence[IntensityPoint], before: Sequence[IntensityPoint], titles: Collection[str], named: bool
-) -> list[IntensityPoint]:
-    """Points in the order in which they count: what is known now, over what was known before, over what is held on to.
-
-    Feeds forget old hours, and do not always answer: what they had told stays.
-
-    Args:
-        points: what is known now, in the order in which it counts.
-        before: what was known; yearly means and what was held on to then do not count.
-        titles: of the feeds that are asked now.
-        named: whether the run itself had named a feed that is not among these: its points go before all others.
-    """
-    held = [point for point in points if point.note == HELD_ON]
-    known = [point for point in points if point.note != HELD_ON]
-    told = [point for point in before if point.start_s is not None and point.note != HELD_ON]
-    others = [point for point in told if point.source not in titles]
-    same = [point for point in told if point.source in titles]
-    return [*held, *same, *known, *others] if named else [*others, *held, *same, *known]
 
 
 def _reason(points: Sequence[IntensityPoint], named: bool) -> str:
@@ -140,6 +127,14 @@ def _reason(points: Sequence[IntensityPoint], named: bool) -> str:
 
 def _content(run: RecordedRun) -> tuple[object, ...]:
     """What a run's figures follow from, but for its energy."""
-    trace = run.pricer.trace
-    points = {replace(point, fetched_s=None) for point in run.pricer.used(trace.start_ns, trace.end_ns)}
-    return run.book.basis, run.book.pue, frozenset(points)
+    trace, (start_s, end_s) = run.pricer.trace, wall_times(run)
+    used = run.pricer.used(trace.start_ns, trace.end_ns)
+    return run.book.basis, run.book.pue, frozenset(_within(point, start_s, end_s) for point in used)
+
+
+def _within(point: IntensityPoint, start_s: float, end_s: float) -> IntensityPoint:
+    """A point as far as it holds within a time, whenever it was fetched."""
+    if point.start_s is None:
+        return replace(point, fetched_s=None)
+    since_s, until_s = max(start_s, point.start_s), min(end_s, point.start_s + (point.length_s or 0.0))
+    return replace(point, start_s=since_s, length_s=until_s - since_s, fetched_s=None)
