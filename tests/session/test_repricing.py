@@ -67,7 +67,7 @@ def test_a_run_that_started_offline_is_estimated_and_exact_once_the_server_is_ba
 ) -> None:
     neso.status = 503
     with joulegram.track("job", pue=1.2) as live:
-        until(lambda: neso.asked, "a question")
+        until(lambda: live._prices and live._prices._noted, "an outage that is noted")
         until(lambda: wall() > BOUNDARY_S + 0.25, "end of the job")
     run = joulegram.open_ledger().run(live.id)
     assert run.book.basis == "lifecycle"
