@@ -16,6 +16,9 @@ from joulegram.records import Basis, IntensityPoint
 from joulegram.session.books import with_points, yearly
 from joulegram.session.recorded import RecordedRun
 
+ROUNDING_S = 1.0
+"""A run's last moment is no exact number of seconds: what is held on to reaches beyond it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Repriced:
@@ -115,7 +118,7 @@ def fetched(
         groups.append(points)
         if not holes(points, start_s, end_s):
             break
-    return laid(groups, start_s, end_s)
+    return laid(groups, start_s - ROUNDING_S, end_s + ROUNDING_S)
 
 
 def _reason(points: Sequence[IntensityPoint], named: bool) -> str:
