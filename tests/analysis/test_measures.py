@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from joulegram.analysis.measures import Unanswerable, measures, monthly
 from joulegram.curves.series import HOUR_S, Series
-from joulegram.feeds import annual
+from joulegram.feeds import Unavailable, annual
 from joulegram.records import IntensityPoint
 
 EVER = (0.0, 1e10)
@@ -153,3 +153,17 @@ def test_points_of_different_kinds_are_measures_of_their_own() -> None:
     for measure, series in (average, first), (marginal, second):
         assert measure.series is not None
         assert measure.series.g_per_kwh.tolist() == series.g_per_kwh.tolist()
+
+
+def test_a_zone_whose_feed_does_not_answer_is_left_out_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    known = [IntensityPoint(1, 1, 1, "FR", "a feed", "measured", basis="direct", start_s=0.0, length_s=3600.0)]
+
+    def points_of(zone: str, start_s: float, end_s: float) -> list[IntensityPoint]:
+        if zone == "DE":
+            raise Unavailable("it is asleep")
+        return known
+
+    assert [measure.zone for measure in measures(["realtime"], ["DE", "FR"], None, (0.0, 1.0), points_of)] == ["FR"]
+    assert "it is asleep" in caplog.text
+    with pytest.raises(Unanswerable, match="asleep"):
+        measures(["realtime"], ["DE"], None, (0.0, 1.0), points_of)

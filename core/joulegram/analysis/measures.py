@@ -20,6 +20,7 @@ from joulegram.feeds import Unavailable, annual
 from joulegram.feeds.annual import resolve
 from joulegram.feeds.asking import PointsOf
 from joulegram.feeds.series import read_series
+from joulegram.notices import warn
 from joulegram.records import Basis, IntensityPoint, Signal
 
 REALTIME: Final = "realtime"
@@ -97,7 +98,7 @@ def measures(
     timed = _from_files(paths, zones, files_count) if paths else []
     zones = zones or list(dict.fromkeys(measure.zone for measure in timed)) or [_known(own_zone)]
     if REALTIME in words or (MONTHLY in words and not paths):
-        timed += [measure for zone in zones for measure in _from_feed(zone, period_s, points_of)]
+        timed += _from_feeds(zones, period_s, points_of)
     shown = [measure for measure in timed if measure.name != REALTIME or REALTIME in words]
     if MONTHLY in words:
         shown += [replace(measure, name=MONTHLY, series=monthly(_series(measure))) for measure in timed]
@@ -139,6 +140,22 @@ def _known(zone: str | None) -> str:
 def _yearly(zone: str) -> list[Measure]:
     points = annual.points(_known(zone))
     return [Measure(zone, ANNUAL, f"{p.source}; {p.note}", p.basis, p.signal, mean=p) for p in points]
+
+
+def _from_feeds(zones: Sequence[str], period_s: tuple[float, float], points_of: PointsOf) -> list[Measure]:
+    """What the zones' feeds know; a zone whose feed does not answer is left out, and told, if another's does."""
+    found: list[Measure] = []
+    silent: list[str] = []
+    for zone in zones:
+        try:
+            found += _from_feed(zone, period_s, points_of)
+        except Unanswerable as error:
+            silent.append(str(error))
+    if not found:
+        raise Unanswerable("; ".join(silent))
+    for why in silent:
+        warn(f"joulegram: a zone is left out: {why}")
+    return found
 
 
 def _from_feed(zone: str, period_s: tuple[float, float], points_of: PointsOf) -> list[Measure]:
