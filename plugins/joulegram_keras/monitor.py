@@ -179,6 +179,7 @@ class FootprintMonitor(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
         self._caller: ref[Any] | None = None
         """The CallbackList of that loop, as long as there is one."""
         self._is_keras_loop = False
+        self._steps_per_epoch: int | None = None
         self._loop = Loop()
         self._watches: dict[str, Watch] = {}
         self._backup: Backup | None = None
@@ -196,6 +197,7 @@ class FootprintMonitor(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
                 monitor._end("failed", "it ended without a word to its callbacks")
         self._reset()
         self._kind, self._followed = kind, self._model
+        self._steps_per_epoch = (self.params or {}).get("steps")
         caller = caller_of(self)
         if caller is not None:
             self._caller = ref(caller)
@@ -289,7 +291,7 @@ class FootprintMonitor(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
             )
         self._loop.enter("data" if tells_data else phase)
         if kind in self._watches:
-            self._watches[kind].attach()
+            self._watches[kind].attach(self._most_steps(kind))
 
     def _leave_steps(self, kind: str) -> Mapping[str, int]:
         """It is over: its steps and samples."""
@@ -299,6 +301,14 @@ class FootprintMonitor(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
         watch.settle()
         watch.detach()
         return watch.take()
+
+    def _most_steps(self, kind: str) -> int | None:
+        """Steps of a whole loop, as far as Keras knows; of the validation that `fit` calls it tells no callback."""
+        if kind == "fit":
+            return self._steps_per_epoch
+        if self._caller is not None and self._kind == "fit" and caller_of(self) is self._caller():
+            return getattr(getattr(self._model, "_eval_epoch_iterator", None), "num_batches", None)
+        return (self.params or {}).get("steps")
 
     # -- training -------------------------------------------------------------------------------------------------
 

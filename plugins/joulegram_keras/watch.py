@@ -49,14 +49,20 @@ class Watch:
     ) -> None:
         self._loop, self._run, self._model, self._name, self._stage = loop, run, model, name, stage
         self._phases, self._failed, self._gives_up, self._executed = phases, failed, gives_up, executed
+        self._most_steps: int | None = None
         self._function: Any = None
         self._before: Any = None
         self._counter: Any = None
         self._is_in_step = False
         self._steps = self._samples = 0
 
-    def attach(self) -> None:
-        """A loop begins, again or for the first time."""
+    def attach(self, most_steps: int | None) -> None:
+        """A loop begins, again or for the first time.
+
+        Args:
+            most_steps: how many it has if it is not ended early; None where that is not known.
+        """
+        self._most_steps = most_steps
         function = getattr(self._model, self._name, None)
         function = getattr(function, _BENEATH, function)
         if function is None:  # a loop of the user's own
@@ -224,7 +230,7 @@ class TensorFlowWatch(Watch):
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
-        self._executions = 0
+        self._executions = self._samples_before = 0
         self._spec: Any = None
 
     def _step(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -251,8 +257,15 @@ class TensorFlowWatch(Watch):
             self._begin_step(batch)
 
     def _look_at_iterator(self, iterator: Any) -> None:
+        if not self._executions:
+            self._samples_before = self._samples_summed()
+            self._spec = getattr(iterator, "element_spec", None)
         self._executions += 1
-        self._spec = getattr(iterator, "element_spec", None)
+
+    def _samples_summed(self) -> int:
+        """Samples that the mean of the loss is of; 0 where there is none."""
+        means = (each.count for each in self._model.metrics if each.name == "loss" and hasattr(each, "count"))
+        return int(next(means, 0))
 
     def _broke(self, error: BaseException) -> None:
         self._executions -= min(1, self._executions)
@@ -262,9 +275,9 @@ class TensorFlowWatch(Watch):
         if not self._executions:
             return
         steps, self._executions = self._executions * self._model.steps_per_execution, 0
-        samples = int(self._model.metrics[0].count) if self._model.metrics else 0
-        sizes = even_sizes(samples, steps) if samples else [None] * steps
-        for size in sizes:
+        steps = min(steps, (self._most_steps or steps) - self._steps) or steps
+        samples = max(0, self._samples_summed() - self._samples_before)
+        for size in even_sizes(samples, steps) if samples else [None] * steps:
             self._counter.begin(_with_size(self._spec, size))
             self._counter.end()
         self._steps += steps
