@@ -45,15 +45,6 @@ def device_of(model: Any) -> Any:
     return next((variable.value.device for variable in getattr(model, "variables", ())), None)
 
 
-def rank() -> int | None:
-    """Number of this process among those of its job, as its backend says; None to go by the launcher."""
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return int(jax.process_index()) if jax.process_count() > 1 else None
-    return None
-
-
 def numbers(logs: Mapping[str, Any]) -> dict[str, float]:
     """The metrics among an epoch's logs."""
     return {name: float(value) for name, value in logs.items() if isinstance(value, int | float)}

@@ -27,7 +27,8 @@ import joulegram
 from joulegram_keras.backup import Backup, backup_among
 from joulegram_keras.cadence import Every, cadence
 from joulegram_keras.loop import Loop
-from joulegram_keras.models import describe, device_of, numbers, rank, show_summary
+from joulegram_keras.models import describe, device_of, numbers, show_summary
+from joulegram_keras.ranks import Ranks, ranks
 from joulegram_keras.stack import caller_of, is_running
 from joulegram_keras.watch import WATCHES, Watch
 
@@ -67,7 +68,8 @@ class FootprintMonitor(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
     """Measures what each epoch costs in compute, energy and carbon.
 
     One run is recorded for each call of `fit`, `evaluate` and `predict` that it is given to; inside a
-    `joulegram.track` block it joins that block's run. Validation inside `fit` is a span of its epoch.
+    `joulegram.track` block it joins that block's run. Validation inside `fit` is a span of its epoch. All processes of
+    a job record into one run, and log the figures of all of them together; each has to be given a monitor.
 
     Every epoch's logs gain ``energy_j``, ``carbon_g`` and ``flops``: they are in the progress bar, in
     ``History.history``, and in what EarlyStopping, ModelCheckpoint, CSVLogger and TensorBoard see **if these are listed
@@ -98,7 +100,7 @@ class FootprintMonitor(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
             carries its totals on.
         prefix: put before the names in the logs.
         every: when to look at the budget within an epoch, besides its end: after a number of executions of steps, or of
-            time (a `timedelta`); not by default (``"epoch"``).
+            time (a `timedelta`); not by default (``"epoch"``), and never in a job of several processes.
         summary: whether a fit ends with a table of its epochs.
         budget_kwh: most energy (kWh) for this run and those that it continues.
         budget_gco2e: most carbon (gCO2e) for them.
@@ -182,6 +184,7 @@ class FootprintMonitor(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
         self._steps_per_epoch: int | None = None
         self._loop = Loop()
         self._watches: dict[str, Watch] = {}
+        self._ranks = Ranks()
         self._backup: Backup | None = None
         self._has_logs = self._has_given_up = self._has_told_budget = False
         self._metrics: dict[str, float] = {}
@@ -202,7 +205,8 @@ class FootprintMonitor(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
         if caller is not None:
             self._caller = ref(caller)
             self._is_keras_loop = is_running(caller)
-        run = self._start()
+        self._ranks = ranks()
+        run = self._ranks.share_run(self._start)
         if run is None:
             return
         self._loop = Loop(run)
@@ -211,7 +215,7 @@ class FootprintMonitor(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
         self._loop.open(kind)
         run.phases_on(device_of(self._followed))
 
-    def _start(self) -> joulegram.Run | None:
+    def _start(self, run_id: str | None) -> joulegram.Run | None:
         settings: dict[str, Any] = {"stage": None if self._kind == "fit" else "evaluate"}
         settings.update({name: value for name, value in self._settings.items() if value is not None})
         model, params = self._followed, (self.params or {}) if self._kind == "fit" else {}
@@ -219,7 +223,8 @@ class FootprintMonitor(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
             return joulegram.start(
                 self._name or getattr(model, "name", None) or type(model).__name__,
                 **settings,
-                rank=rank(),
+                run_id=run_id,
+                rank=self._ranks.rank,
                 attributes={**describe(model, params), **self._attributes},
             )
         except Exception as error:
@@ -239,7 +244,7 @@ class FootprintMonitor(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
         if run is not None:
             run.log(**self._metrics)
         self._end("finished")
-        if self._summary and self._kind == "fit" and run is not None:
+        if self._summary and self._kind == "fit" and run is not None and not self._ranks.rank:
             show_summary(run)
         self._kind, self._followed = "", None
 
@@ -344,12 +349,14 @@ class FootprintMonitor(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
         seen = self._leave_steps("fit")
         self._loop.enter("other")
         self._loop.close("epoch", **seen)
-        lap = self._loop.lap()
+        lap, reached = self._ranks.together(self._lap(), self._book)
+        if self._ranks.rank:
+            self._book(lap)
         if logs is not None and self._has_logs:
             logs.update({self._prefix + name: lap[name] for name in FIGURES if name in lap})
-        if self._backup is not None and self._loop.run is not None:
+        if self._backup is not None and self._loop.run is not None and not self._ranks.rank:
             self._backup.keep(self._loop.run.state_dict())
-        self._look_at_budget()
+        self._act_on(reached)
 
     @harmless
     def on_train_end(self, logs: Any = None) -> None:
@@ -398,27 +405,44 @@ class FootprintMonitor(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
         self._loop.close(kind, **self._leave_steps(kind))
         self._loop.enter(self._phase_around)
 
-    # -- budgets --------------------------------------------------------------------------------------------------
+    # -- figures and budgets --------------------------------------------------------------------------------------
+
+    def _lap(self) -> dict[str, float]:
+        """What this process has added since the last lap. The other ranks wait for it, whatever goes wrong here."""
+        try:
+            lap = self._loop.lap()
+            return {name: lap[name] for name in FIGURES if name in lap}
+        except Exception as error:
+            self.give_up(error)
+            return {}
+
+    def _book(self, lap: Mapping[str, float]) -> str | None:
+        """Takes in the figures of all ranks; in words, which limit they have reached."""
+        run = self._loop.run
+        if run is None:
+            return None
+        if self._ranks.size > 1:
+            run.book(lap)
+        return self._budget.reached(run.spent()) if self._budget else None
 
     def _budget_cadence(self) -> Callable[[], None] | None:
-        """Looks at the budget when it is time; None where an epoch's end is often enough."""
+        """Looks at the budget when it is time; None where epochs' ends will do, the only times that all ranks share."""
         due = cadence(self._every)
-        if due is None or not self._budget:
+        if due is None or not self._budget or self._ranks.size > 1:
             return None
 
         def executed() -> None:
-            if due():
-                self._look_at_budget()
+            run = self._loop.run
+            if run is not None and due():
+                self._act_on(self._budget.reached(run.spent()))
 
         return executed
 
-    def _look_at_budget(self) -> None:
-        """Stops, or warns."""
-        run = self._loop.run
-        reached = self._budget.reached(run.spent()) if self._budget and run is not None else None
+    def _act_on(self, reached: str | None) -> None:
+        """Stops, or warns, if a limit has been reached."""
         if reached is None:
             return
-        if not self._has_told_budget:
+        if not self._has_told_budget and not self._ranks.rank:
             then = "training stops" if self._on_budget == "stop" else "training goes on"
             log.warning("joulegram: %s; %s", reached, then)
         self._has_told_budget = True

@@ -21,7 +21,7 @@ COMPILED_ONCE = {
 
 
 @pytest.mark.parametrize("backend", ["torch", "jax", "tensorflow"])
-@pytest.mark.parametrize("checks", ["figures", "lives", "failures"])
+@pytest.mark.parametrize("checks", ["figures", "lives", "failures", "processes"])
 def test_on(backend: str, checks: str) -> None:
     for package in ("keras", backend):
         if importlib.util.find_spec(package) is None:

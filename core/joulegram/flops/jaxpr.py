@@ -172,11 +172,11 @@ def _is_array(leaf: Any) -> bool:
 
 
 def _devices(arrays: Iterable[Any]) -> list[Any]:
-    """Those that hold the arguments, of all processes; the default one where none do."""
+    """Those that hold the arguments, of all processes; this one's default where none do."""
     import jax
 
     shardings = [array.sharding for array in arrays if isinstance(array, jax.Array)]
-    return list({device for sharding in shardings for device in sharding.device_set}) or jax.devices()[:1]
+    return list({device for sharding in shardings for device in sharding.device_set}) or jax.local_devices()[:1]
 
 
 def _in_a_line(error: Exception) -> str:
