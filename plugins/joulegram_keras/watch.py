@@ -94,13 +94,27 @@ class Watch:
         """What a step calls, for its FLOPs to be counted by."""
         return function
 
-    def _around(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The model's function, looked at."""
+    def _look(self, *given: Any) -> tuple[Any, ...]:
+        """An execution begins: looks at what the function is given, and says what to hand on."""
         raise NotImplementedError
 
-    def _begin_execution(self) -> None:
-        if self._phases is not None:
-            self._loop.enter(self._phases[0])
+    def _around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The model's function, with a look before and after."""
+
+        def watched(*given: Any) -> Any:
+            try:
+                given = self._look(*given)
+            except Exception as error:
+                self._gives_up(error)
+            try:
+                result = function(*given)
+            except BaseException as error:
+                self._safely(self._broke, error)
+                raise
+            self._safely(self._end_execution)
+            return result
+
+        return watched
 
     def _end_execution(self) -> None:
         self._end_step()
@@ -139,22 +153,11 @@ class Watch:
 class TorchWatch(Watch):
     """On torch: a step is given its batch, and runs until it is done, or asked for on a GPU."""
 
-    def _around(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def watched(data: Any) -> Any:
-            self._safely(self._begin, data)
-            try:
-                result = function(data)
-            except BaseException as error:
-                self._safely(self._broke, error)
-                raise
-            self._safely(self._end_execution)
-            return result
-
-        return watched
-
-    def _begin(self, data: Any) -> None:
-        self._begin_execution()
-        self._begin_step(data)
+    def _look(self, *given: Any) -> tuple[Any, ...]:
+        if self._phases is not None:
+            self._loop.enter(self._phases[0])
+        self._begin_step(given[0])
+        return given
 
 
 class JaxWatch(Watch):
@@ -179,28 +182,16 @@ class JaxWatch(Watch):
         self._shapes = None
         return jax.tree_util.Partial(step)  # type: ignore[no-untyped-call]
 
-    def _around(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def watched(state: Any, iterator: Iterator[Any]) -> Any:
-            self._safely(self._begin, state)
-            try:
-                result = function(state, self._seen(iterator))
-            except BaseException as error:
-                self._safely(self._broke, error)
-                raise
-            self._safely(self._end_execution)
-            return result
-
-        return watched
-
-    def _begin(self, state: Any) -> None:
+    def _look(self, *given: Any) -> tuple[Any, ...]:
+        state, iterator = given
         if self._shapes is None:
             import jax
 
             self._shapes = jax.eval_shape(lambda state: state, state)
-        self._begin_execution()
+        return state, _Seen(iterator, self._show)
 
-    def _seen(self, iterator: Iterator[Any]) -> Iterator[Any]:
-        return _Seen(iterator, lambda data: self._safely(self._begin_step, data))
+    def _show(self, data: Any) -> None:
+        self._safely(self._begin_step, data)
 
 
 class _Seen:
@@ -237,30 +228,16 @@ class TensorFlowWatch(Watch):
         step: Callable[..., Any] = getattr(self._model, self._name.replace("_function", "_step"))
         return step
 
-    def _around(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        look = self._look_at_batches if self._name == "predict_function" else self._look_at_iterator
-
-        def watched(data: Any) -> Any:
-            self._safely(look, data)
-            try:
-                result = function(data)
-            except BaseException as error:
-                self._safely(self._broke, error)
-                raise
-            self._safely(self._end_execution)
-            return result
-
-        return watched
-
-    def _look_at_batches(self, batches: Any) -> None:
-        for batch in batches:
-            self._begin_step(batch)
-
-    def _look_at_iterator(self, iterator: Any) -> None:
+    def _look(self, *given: Any) -> tuple[Any, ...]:
+        if self._name == "predict_function":
+            for batch in given[0]:
+                self._begin_step(batch)
+            return given
         if not self._executions:
             self._samples_before = self._samples_summed()
-            self._spec = getattr(iterator, "element_spec", None)
+            self._spec = getattr(given[0], "element_spec", None)
         self._executions += 1
+        return given
 
     def _samples_summed(self) -> int:
         """Samples that the mean of the loss is of; 0 where there is none."""

@@ -217,3 +217,17 @@ def test_a_generator_of_data_is_looked_at_as_it_comes(monitor: Make, recorded: M
     run = recorded(watch)
     assert [span.attributes for span in run.spans("epoch")] == [{"steps": 3, "samples": 15}] * 2
     assert run.footprint().flops.value == 2 * 15 * TRAIN
+
+
+@pytest.mark.filterwarnings("ignore:.*ran out of data")
+def test_data_without_a_known_end_are_counted_up_to_it(monitor: Make, recorded: Make) -> None:
+    def batches() -> Any:
+        for _ in range(3):
+            yield samples(4)
+
+    watch = monitor()
+    net().fit(batches(), verbose=0, callbacks=[watch])
+    run = recorded(watch)
+    assert run.status == "finished"
+    assert [span.attributes for span in run.spans("epoch")] == [{"steps": 3, "samples": 12}]
+    assert run.footprint().flops.value == 12 * TRAIN
