@@ -277,11 +277,10 @@ def even_sizes(samples: int, steps: int) -> list[int]:
 
 def size_of(batch: Any) -> int:
     """Samples in a batch: the first size of the first array in it; 0 where there is none."""
-    while isinstance(batch, list | tuple | Mapping):
-        values = list(batch.values()) if isinstance(batch, Mapping) else batch
-        batch = values[0] if values else None
+    while isinstance(batch, list | tuple | dict):
+        batch = next(iter(batch.values() if isinstance(batch, dict) else batch), None)
     shape = getattr(batch, "shape", None)
-    return int(shape[0]) if shape is not None and len(shape) and shape[0] is not None else 0
+    return int(shape[0] or 0) if shape else 0
 
 
 def _with_size(spec: Any, size: int | None) -> Any:
