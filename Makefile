@@ -9,17 +9,22 @@ READY := .venv/.installed
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench accuracy paper clean
+.PHONY: help demo test tensorflow lint bench accuracy paper clean
 
 help:  ## show this list
 	@echo "make TARGET, one of:"
-	@sed -n 's/^\([a-z]*\):.*## /  \1 /p' Makefile | while read -r name text; do printf '  %-9s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z]*\):.*## /  \1 /p' Makefile | while read -r name text; do printf '  %-11s %s\n' "$$name" "$$text"; done
 
 demo: $(READY)  ## train a small network on handwritten digits and show what it cost
 	@$(BIN)/python examples/digits_lightning.py $(ARGS)
 
 test: lint  ## lint, then the tests
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
+
+tensorflow: $(READY)  ## install TensorFlow too (1.3 GB), and test on it
+	@$(PIP) tensorflow-cpu
+	@$(BIN)/python -m pytest -n 2 tests/flops/test_tensorflow_graph.py tests/flops/test_tensorflow_keras.py \
+		"tests/keras/test_each_backend.py::test_on[tensorflow]" $(ARGS)
 
 lint: $(READY)  ## style, types and floors
 	@$(BIN)/ruff check --quiet .
