@@ -24,6 +24,8 @@ FORMAT_VERSION = 1
 
 PARTS: Mapping[str, frozenset[str]] = {"soc": frozenset({"gpu", "cpu", "dram", "npu"})}
 """Kinds whose energy a channel of another kind, on the same host, holds already; a ``node`` holds every other."""
+NODE = "node"
+"""The kind of a channel that counts the whole machine."""
 CARDS = frozenset({"gpu", "npu"})
 """Kinds that are also cards of their own: a module holds its own one alone, which bears its name."""
 
@@ -130,6 +132,11 @@ class Channel(Record):
     quantum_j: float = 0.0
 
     @property
+    def device(self) -> str:
+        """The device that its id names."""
+        return self.id.partition(":")[2]
+
+    @property
     def whole(self) -> bool:
         """Whether all of the device's energy is counted as the run's."""
         return self.share in ("exclusive", "undivided")
@@ -138,6 +145,13 @@ class Channel(Record):
     def slack_ns(self) -> int:
         """How far a sample may lie from the moment that its value is of (ns): half the lag, and what it was delayed."""
         return round((self.lag_s / 2 + self.delay_s) * NS_PER_S)
+
+
+def contains(whole: Channel, part: Channel) -> bool:
+    """Whether a channel's joules are, on the same host, those of another as well."""
+    if whole.kind == NODE:
+        return part.kind != NODE
+    return part.kind in PARTS.get(whole.kind, ()) and (part.kind not in CARDS or part.device == whole.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,6 +418,79 @@ class PhaseMoments(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class ServedHour(Record):
+    """What a route of a server has cost in one hour, as far as it is settled: newer lines go before older ones.
+
+    Lines of one hour and route that come from other books add up. Energy is of the hour in which it was charged, a second
+    or so after a request's end.
+
+    Args:
+        books: whose sums they are: several processes of a host keep the same ones, one after the other.
+        hour_s: when the hour began (s since 1970).
+        service: the service's name.
+        route: its route; None for what is nobody's on this host.
+        requests: that ended.
+        failed: of these, with a status of 500 or more.
+        tokens: as told by the application.
+        flops: the same.
+        items: the same.
+        energy_j: host-local channel id → joules shared by weight, and joules of idle power.
+        unattributed_j: host-local channel id → joules that are nobody's.
+    """
+
+    tag: ClassVar[str] = "served"
+
+    books: str
+    hour_s: int
+    service: str
+    route: str | None
+    requests: int = 0
+    failed: int = 0
+    tokens: float = 0.0
+    flops: float = 0.0
+    items: float = 0.0
+    energy_j: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    unattributed_j: Mapping[str, float] = field(default_factory=dict)
+
+    def since(self, before: ServedHour | None) -> ServedHour:
+        """What was added to sums that grow."""
+        return self if before is None else self._with(before, -1)
+
+    def plus(self, other: ServedHour) -> ServedHour:
+        """Both together."""
+        return self._with(other, 1)
+
+    def on_host(self, host: str) -> ServedHour:
+        """The same, its channels named with their host."""
+        return replace(
+            self,
+            energy_j={f"{host}/{name}": parts for name, parts in self.energy_j.items()},
+            unattributed_j={f"{host}/{name}": value for name, value in self.unattributed_j.items()},
+        )
+
+    def _with(self, other: ServedHour, sign: int) -> ServedHour:
+        nothing = (0.0, 0.0)
+        channels = {**self.energy_j, **other.energy_j}
+        return replace(
+            self,
+            requests=self.requests + sign * other.requests,
+            failed=self.failed + sign * other.failed,
+            tokens=self.tokens + sign * other.tokens,
+            flops=self.flops + sign * other.flops,
+            items=self.items + sign * other.items,
+            energy_j={
+                name: (mine[0] + sign * theirs[0], mine[1] + sign * theirs[1])
+                for name in channels
+                for mine, theirs in [(self.energy_j.get(name, nothing), other.energy_j.get(name, nothing))]
+            },
+            unattributed_j={
+                name: self.unattributed_j.get(name, 0.0) + sign * other.unattributed_j.get(name, 0.0)
+                for name in {**self.unattributed_j, **other.unattributed_j}
+            },
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Lineage(Record):
     """What this run continues: the run before it and what that line of runs had cost when it was left."""
 
@@ -453,7 +540,7 @@ class End(Record):
 
 
 _RECORDS: tuple[type[Record], ...] = (
-    Header, Channel, Anchor, Knots, Gap, SpanRecord, PriceBook, MorePoints, StepCount, PhaseMoments, Lineage, Note,
+    Header, Channel, Anchor, Knots, Gap, SpanRecord, PriceBook, MorePoints, StepCount, PhaseMoments, ServedHour, Lineage, Note,
     Heartbeat, End,
 )  # fmt: skip
 _BY_TAG = {record.tag: record for record in _RECORDS}
@@ -481,6 +568,8 @@ def from_plain(record: type[R], values: Mapping[str, Any]) -> R:
             known[name] = from_plain(nested, known[name])
     if record in (PriceBook, MorePoints):
         known["intensity"] = tuple(from_plain(IntensityPoint, point) for point in known["intensity"])
+    if record is ServedHour:
+        known["energy_j"] = {name: tuple(parts) for name, parts in known.get("energy_j", {}).items()}
     if record is Knots:  # JSON knows no tuples
         known["curves"] = {name: (times, values) for name, (times, values) in known["curves"].items()}
         known["tips"] = {name: (time_ns, value) for name, (time_ns, value) in known.get("tips", {}).items()}

@@ -15,9 +15,7 @@ import numpy as np
 
 from joulegram.curves.curve import Steps, Stretch, weigh, without
 from joulegram.curves.trace import SHORT_NS, ChannelTrace, rising
-from joulegram.records import CARDS, PARTS, Channel
-
-NODE = "node"
+from joulegram.records import contains
 
 
 def wholes(part: ChannelTrace, channels: Iterable[ChannelTrace]) -> list[ChannelTrace]:
@@ -25,7 +23,7 @@ def wholes(part: ChannelTrace, channels: Iterable[ChannelTrace]) -> list[Channel
     return [
         whole
         for whole in channels
-        if len(whole.node) and _host(whole) == _host(part) and _contains(whole.channel, part.channel)
+        if len(whole.node) and _host(whole) == _host(part) and contains(whole.channel, part.channel)
     ]
 
 
@@ -38,16 +36,6 @@ def disjoint(channels: Mapping[str, ChannelTrace]) -> dict[str, ChannelTrace]:
         own = _while_known(channel) if channel.id in containing else channel
         made[name] = _while_away(own, around[name]) if around[name] else own
     return made
-
-
-def _contains(whole: Channel, part: Channel) -> bool:
-    if whole.kind == NODE:
-        return part.kind != NODE
-    return part.kind in PARTS.get(whole.kind, ()) and (part.kind not in CARDS or _device(part) == _device(whole))
-
-
-def _device(channel: Channel) -> str:
-    return channel.id.partition(":")[2]
 
 
 def _host(trace: ChannelTrace) -> str:

@@ -22,6 +22,7 @@ from joulegram.records import (
     PhaseMoments,
     PriceBook,
     Record,
+    ServedHour,
     SpanRecord,
     StepCount,
     from_line,
@@ -34,7 +35,7 @@ class JournalContent:
 
     Args:
         header: who recorded.
-        records: everything but knots, heartbeats and superseded spans, in order.
+        records: everything but knots, heartbeats and what later lines superseded, in order.
         curves: cumulative curves by name, the last sample taken included.
         anchors: the clocks, read together from time to time, in order; at least once.
     """
@@ -78,6 +79,11 @@ class JournalContent:
     def counts(self) -> list[StepCount]:
         """The kinds of step that were counted."""
         return [record for record in self.records if isinstance(record, StepCount)]
+
+    @property
+    def served(self) -> list[ServedHour]:
+        """What routes of a server have cost, hour by hour."""
+        return [record for record in self.records if isinstance(record, ServedHour)]
 
     @property
     def moments(self) -> list[PhaseMoments]:
@@ -131,6 +137,8 @@ def content_of(records: Iterable[Record]) -> JournalContent | None:
                 anchors.append(record.anchor)
             case SpanRecord():
                 kept[record.id] = record  # the later of two lines knows the span's end
+            case ServedHour():  # the later of two lines knows more of the hour
+                kept[record.books, record.hour_s, record.service, record.route] = record
             case _:
                 if isinstance(record, End):
                     anchors.append(record.anchor)

@@ -18,7 +18,7 @@ from joulegram.host.processes import process_started
 from joulegram.ledger.journal import JournalContent, read_journal
 from joulegram.ledger.sealed import read_sealed
 from joulegram.ledger.writer import SEALED_SUFFIX, SUFFIX
-from joulegram.records import Header, Lineage, PriceBook, SpanRecord, Status, from_plain
+from joulegram.records import Header, Lineage, PriceBook, ServedHour, SpanRecord, Status, from_plain
 from joulegram.units import NS_PER_S
 
 SILENCE_S = 60.0
@@ -152,6 +152,23 @@ class StoredRun:
             if recording.header.rank == lowest
             for span in recording.content.spans
         ]
+
+    def served(self) -> list[ServedHour]:
+        """What each route of a server cost in each hour, all hosts together; channels bear their host's name.
+
+        A process that took over the books of another goes on with its sums: the later of two lines counts.
+        """
+        newest = {
+            (record.books, record.hour_s, record.service, record.route): record.on_host(recording.header.host)
+            for recording in sorted(self.recordings, key=lambda r: r.header.anchor.wall_ns)
+            for record in recording.content.served
+        }
+        sums: dict[tuple[int, str, str | None], ServedHour] = {}
+        for (_, *key), record in newest.items():
+            hour_s, service, route = key
+            before = sums.get((hour_s, service, route))
+            sums[hour_s, service, route] = record if before is None else before.plus(record)
+        return sorted(sums.values(), key=lambda record: (record.hour_s, record.service, record.route or ""))
 
     def group(self, recording: Recording) -> list[Recording]:
         """The recorders whose joules a span of `recording` counts: itself, its fellow ranks, and what joined them."""
