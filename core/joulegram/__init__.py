@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from joulegram.report.page import write_page as write_page
     from joulegram.report.table import print_run as print_run
     from joulegram.report.table import summary_table as summary_table
+    from joulegram.serving.service import Request as Request
+    from joulegram.serving.service import Service as Service
+    from joulegram.serving.service import serve as serve
+    from joulegram.serving.snapshot import Result as Result
+    from joulegram.serving.snapshot import Snapshot as Snapshot
     from joulegram.session.budget import Budget as Budget
     from joulegram.session.recorded import open_ledger as open_ledger
 
@@ -49,10 +54,15 @@ _HOMES = {
     "Pauses": "analysis.pausing",
     "Plan": "analysis.when",
     "Quantity": "quantities",
+    "Request": "serving.service",
+    "Result": "serving.snapshot",
+    "Service": "serving.service",
+    "Snapshot": "serving.snapshot",
     "Unanswerable": "analysis.measures",
     "UnknownRun": "ledger.ledger",
     "open_ledger": "session.recorded",
     "print_run": "report.table",
+    "serve": "serving.service",
     "summary_table": "report.table",
     "what_if": "analysis.whatif",
     "when_to_run": "analysis.expected",
@@ -68,7 +78,11 @@ __all__ = [
     "Pauses",
     "Plan",
     "Quantity",
+    "Request",
+    "Result",
     "Run",
+    "Service",
+    "Snapshot",
     "Span",
     "Unanswerable",
     "UnknownRun",
@@ -77,6 +91,7 @@ __all__ = [
     "current_run",
     "open_ledger",
     "print_run",
+    "serve",
     "start",
     "status_of",
     "summary_table",

@@ -421,8 +421,8 @@ class PhaseMoments(Record):
 class ServedHour(Record):
     """What a route of a server has cost in one hour, as far as it is settled: newer lines go before older ones.
 
-    Lines of one hour and route that come from other books add up. Energy is of the hour in which it was charged, a second
-    or so after a request's end.
+    Lines of one hour and route that come from other books add up. Energy is of the hour in which it was charged, a
+    second or so after a request's end.
 
     Args:
         books: whose sums they are: several processes of a host keep the same ones, one after the other.
@@ -540,8 +540,8 @@ class End(Record):
 
 
 _RECORDS: tuple[type[Record], ...] = (
-    Header, Channel, Anchor, Knots, Gap, SpanRecord, PriceBook, MorePoints, StepCount, PhaseMoments, ServedHour, Lineage, Note,
-    Heartbeat, End,
+    Header, Channel, Anchor, Knots, Gap, SpanRecord, PriceBook, MorePoints, StepCount, PhaseMoments, ServedHour,
+    Lineage, Note, Heartbeat, End,
 )  # fmt: skip
 _BY_TAG = {record.tag: record for record in _RECORDS}
 _NESTED: dict[str, type[Record]] = {"anchor": Anchor, "pue": Pue}

@@ -85,8 +85,7 @@ def brute(
                 energy = (Fraction(active) + Fraction(idle)) * part
                 if not total:
                     nobody += energy
-                for key in inside:
-                    weight, owed = inside[key]
+                for key, (weight, owed) in inside.items():
                     inside[key] = [weight, owed + (energy * weight / total if total else 0)]
         while at < len(events) and events[at].time_ns == now:
             event = events[at]
@@ -137,7 +136,9 @@ def test_the_books_are_what_a_brute_force_finds(events: list[Happening], one: An
             paid = books.rows.get(("s", f"/{key}"))
             mine = sum(paid.energy.get(name, [0, 0])) if paid else 0
             assert joules(mine) == pytest.approx(float(charged.get(key, 0)), rel=1e-9, abs=1e-9 * max(total, 1e-9))
-        assert joules(books.accounts[name].clock.unattributed) == pytest.approx(float(nobody), rel=1e-9, abs=1e-9 * total)
+        assert joules(books.accounts[name].clock.unattributed) == pytest.approx(
+            float(nobody), rel=1e-9, abs=1e-9 * total
+        )
 
 
 late = st.lists(
@@ -313,4 +314,6 @@ def test_the_hours_of_a_route_add_up_to_it() -> None:
     assert sum(hour.requests for hour in mine) == 10
     assert sum(hour.tokens for hour in mine) == 70.0
     assert sum(hour.energy_j["gpu:A"][0] for hour in mine) == pytest.approx(100.0)
-    assert sum(hour.unattributed_j["gpu:A"] for (_, route), hour in told.items() if route is None) == pytest.approx(30.0)
+    assert sum(hour.unattributed_j["gpu:A"] for (_, route), hour in told.items() if route is None) == pytest.approx(
+        30.0
+    )

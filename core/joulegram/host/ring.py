@@ -22,9 +22,9 @@ from joulegram.host.shared_memory import mapped, remove
 
 BEGIN, WEIGH, END = 1, 2, 3
 
-CAPACITY = 1 << 15
-"""Records of a ring (2 MiB): eight seconds of 2,000 requests each second."""
-MARGIN = 1 << 10
+CAPACITY = 1 << 14
+"""Records of a ring (1 MiB): four seconds of 2,000 requests each second."""
+MARGIN = 1 << 9
 """Records that stay free: as many threads may find room at the same moment."""
 MOST_ROUTES = 200
 MOST_TEXT = 120
@@ -164,7 +164,15 @@ class Ring:
             _HEADER.pack_into(self._memory, 0, _MAGIC, self.pid, b"closed", self.id, 1)
 
     def _put(
-        self, time_ns: int, request: int, weight: float, tokens: float, flops: float, items: float, status: int, kind: int
+        self,
+        time_ns: int,
+        request: int,
+        weight: float,
+        tokens: float,
+        flops: float,
+        items: float,
+        status: int,
+        kind: int,
     ) -> bool:
         if self._last >= self._limit and not self._has_room():
             return False
@@ -250,10 +258,14 @@ class RingReader:
         return begins, others + self.holes
 
     @property
+    def closed(self) -> bool:
+        """Whether its process has said that it writes nothing more."""
+        return bool(_HEADER.unpack_from(self._memory)[4])
+
+    @property
     def over(self) -> bool:
         """Whether nothing more is written: its process has closed it, or is gone."""
-        closed = _HEADER.unpack_from(self._memory)[4]
-        return bool(closed) or process_started(self.pid) != self._started
+        return self.closed or process_started(self.pid) != self._started
 
     def remove(self) -> None:
         """Removes its file."""
@@ -303,5 +315,3 @@ class RingReader:
 def rings(folder: Path) -> list[Path]:
     """The rings in a folder."""
     return sorted(folder.glob(f"*{_SUFFIX}"))
-
-

@@ -164,8 +164,7 @@ class StoredRun:
             for record in recording.content.served
         }
         sums: dict[tuple[int, str, str | None], ServedHour] = {}
-        for (_, *key), record in newest.items():
-            hour_s, service, route = key
+        for (_, hour_s, service, route), record in newest.items():
             before = sums.get((hour_s, service, route))
             sums[hour_s, service, route] = record if before is None else before.plus(record)
         return sorted(sums.values(), key=lambda record: (record.hour_s, record.service, record.route or ""))

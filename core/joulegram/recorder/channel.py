@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import ceil, inf, isfinite
+from typing import NamedTuple
 
 from joulegram.curves.door import GrowingCurve
 from joulegram.curves.phases import OTHER, Cursor
@@ -27,6 +28,47 @@ KEEP_NS = 10 * NS_PER_S
 
 Piece = tuple[int, str, int, bool]
 
+
+class Settled(NamedTuple):
+    """A counter's rise between two good samples, with the recorder's share of it.
+
+    Args:
+        channel: what is known of the channel by now.
+        start_ns: the sample before (ns).
+        end_ns: this sample (ns).
+        energy_j: the rise (J), of all of the device.
+        share: the part that is this recorder's.
+        raw_j: what the counter showed at the end (J).
+    """
+
+    channel: Channel
+    start_ns: int
+    end_ns: int
+    energy_j: float
+    share: Share
+    raw_j: float
+
+
+def unwrapped(rise_j: float, elapsed_s: float, channel: Channel) -> tuple[float, bool]:
+    """The rise of a counter between two readings, and whether it is all of it.
+
+    Args:
+        rise_j: the later reading less the earlier (J).
+        elapsed_s: time between them (s).
+        channel: tells where the counter wraps, and how fast it can rise.
+
+    Returns:
+        The rise (J), below zero if the counter did not come there by counting; False if it may have come around twice.
+    """
+    if channel.wraps_at_j is None:
+        return rise_j, True
+    most_w = inf if channel.max_w is None else channel.max_w
+    if rise_j < 0 <= rise_j + channel.wraps_at_j <= most_w * (elapsed_s + SLACK_S):
+        rise_j += channel.wraps_at_j
+    # Away for long enough to come around twice, a counter tells the least and no more.
+    return rise_j, most_w == inf or most_w * elapsed_s < channel.wraps_at_j
+
+
 ALL = Share(reserved=1.0, cpu=1.0)
 
 
@@ -37,6 +79,7 @@ class _Interval:
     start_ns: int
     end_ns: int
     energy_j: float
+    raw_j: float
     share: Share | None
     sound: bool = True
     """Whether there is no gap in it."""
@@ -59,6 +102,8 @@ class ChannelLog:
         self.phases: dict[str, GrowingCurve] = {}
         self.gaps: list[Gap] = []
         self.moments: list[PhaseMoments] = []
+        self.settled: deque[Settled] | None = None
+        """Where every interval is put once it is settled, for who shares it out further."""
         self._moments = MomentsLog(channel.id)
         self._is_sharp = channel.method == "measured" and channel.slack_ns <= SHARP_NS
         """Whether it is known when its counter had its readings: only then they tell short phases apart."""
@@ -103,7 +148,7 @@ class ChannelLog:
         if self._last is None:
             moment_ns = self._first(time_ns, moment_ns)
         elif moment_ns > self._last_ns:
-            self._rise(moment_ns, raw_j - self._last[1])
+            self._rise(moment_ns, raw_j)
         else:  # a clock that ticks coarsely: what this reading brings, the next one brings too
             return
         self._last_ns, self._last, self._failed = moment_ns, (moment_ns, raw_j), None
@@ -178,7 +223,7 @@ class ChannelLog:
         (last_ns, last_raw), (time_ns, raw_j) = last, reading
         if time_ns > last_ns and raw_j >= last_raw:
             share = ALL if self.channel.whole else None
-            yield _Interval(last_ns, time_ns, raw_j - last_raw, share)
+            yield _Interval(last_ns, time_ns, raw_j - last_raw, raw_j, share)
 
     def curves(self) -> Iterator[tuple[str, GrowingCurve]]:
         """The curves by the names that they have in a journal."""
@@ -201,15 +246,10 @@ class ChannelLog:
                 pass  # what the loop did before the first sample has no energy to split
         return moment_ns
 
-    def _rise(self, time_ns: int, rise_j: float) -> None:
-        elapsed_s = (time_ns - self._last_ns) / NS_PER_S
-        most_w = inf if self.channel.max_w is None else self.channel.max_w
-        known, wraps_at_j, gaps = True, self.channel.wraps_at_j, len(self.gaps)
-        if wraps_at_j is not None:
-            if rise_j < 0 <= rise_j + wraps_at_j <= most_w * (elapsed_s + SLACK_S):
-                rise_j += wraps_at_j
-            # Away for long enough to come around twice, a counter tells the least and no more.
-            known = most_w == inf or most_w * elapsed_s < wraps_at_j
+    def _rise(self, time_ns: int, raw_j: float) -> None:
+        assert self._last is not None
+        gaps = len(self.gaps)
+        rise_j, known = unwrapped(raw_j - self._last[1], (time_ns - self._last_ns) / NS_PER_S, self.channel)
         if rise_j < 0:  # the counter began again (a driver reload): what it held since the last sample is gone
             self._gap(time_ns, "reset", energy_known=False)
             rise_j = 0.0
@@ -218,7 +258,7 @@ class ChannelLog:
         elif time_ns - self._last_ns > self._late_ns:
             self._gap(time_ns, "late", known)
         share = ALL if self.channel.whole else None
-        self._pending.append(_Interval(self._last_ns, time_ns, rise_j, share, len(self.gaps) == gaps))
+        self._pending.append(_Interval(self._last_ns, time_ns, rise_j, raw_j, share, len(self.gaps) == gaps))
 
     def _gap(self, end_ns: int, why: str, energy_known: bool) -> None:
         self.gaps.append(Gap(self.channel.id, self._last_ns, end_ns, why, energy_known))
@@ -227,6 +267,12 @@ class ChannelLog:
         assert interval.share is not None
         duration_ns = interval.end_ns - interval.start_ns
         run_j = split(interval.energy_j, duration_ns, self.channel.idle_w, interval.share)
+        if self.settled is not None:
+            self.settled.append(
+                Settled(
+                    self.channel, interval.start_ns, interval.end_ns, interval.energy_j, interval.share, interval.raw_j
+                )
+            )
         if phases_used and not self.phases:
             self.phases[OTHER] = self.run.copy()
             self._phase_j[OTHER] = self._run_j

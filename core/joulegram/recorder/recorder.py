@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,6 +23,7 @@ from joulegram.host.clock import Clock, drift_ns
 from joulegram.host.cohort import Cohort
 from joulegram.notices import warn
 from joulegram.recorder.bell import Bell
+from joulegram.recorder.channel import Settled
 from joulegram.recorder.knots import new_knots
 from joulegram.recorder.learning import keep_learned
 from joulegram.recorder.opening import Opened
@@ -190,6 +191,19 @@ class Recorder:
         """Adds a record of someone else's making (a price, a note)."""
         self._said.append(record)
         self._unwritten.append(record)
+
+    def tell(self, record: Record) -> None:
+        """Adds a record that a later one supersedes: should the journal be removed, it is not written again."""
+        self._unwritten.append(record)
+
+    def settled(self, fellows: Callable[[], Collection[int]]) -> deque[Settled]:
+        """Counter intervals from now on, for who shares them out further; for one reader.
+
+        Args:
+            fellows: tells pids of other processes whose use of shared devices is this recorder's too.
+        """
+        self._sampler.fellows = fellows
+        return self._sampler.settled()
 
     def note(self, kind: str, text: str) -> None:
         """Keeps something that a reader should know, and says it once."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -20,7 +20,7 @@ from joulegram.host.cohort import Cohort
 from joulegram.host.forking import importing
 from joulegram.meters import Meter
 from joulegram.notices import warn
-from joulegram.recorder.channel import ALL, ChannelLog
+from joulegram.recorder.channel import ALL, ChannelLog, Settled
 from joulegram.recorder.device_marks import PATIENCE_NS, DeviceMarks, Stamp, on_host_ns
 from joulegram.recorder.learning import COUNTERS, CpuPower
 from joulegram.recorder.opening import Opened, find_others, open_meter, overlap
@@ -42,6 +42,8 @@ TOGETHER_NS = 10_000_000
 ANCHOR_PERIOD_NS = NS_PER_S
 JUMP_NS = NS_PER_S // 2
 CLOSE_WAIT_S = 0.1
+MOST_SETTLED = 1 << 16
+"""Intervals that are kept for a reader who does not come."""
 
 
 class Superseded(Exception):
@@ -110,6 +112,9 @@ class Sampler:
         self.cpu_power = CpuPower()
         self.ready = False
         """Whether every meter has been opened, or found wanting."""
+        self.fellows: Callable[[], Collection[int]] = tuple
+        """Pids of processes elsewhere that this recorder answers for too, with their children."""
+        self._settled: deque[Settled] | None = None
         self._settings, self._clock, self._cohort, self._start_ns = settings, clock, cohort, start_ns
         self._since = Since.now(start_ns)
         self._anchor: Anchor = clock.anchor()
@@ -152,6 +157,7 @@ class Sampler:
         self._look_at_clocks(now_ns, final)
         if self.shares is None:
             self.shares = ShareLog.begin(self._cohort, self._since)
+        self.shares.fellows.pids = self.fellows
         self._open_others()
         due = [log for log in self._working() if everything or final or log.due_ns - TOGETHER_NS <= now_ns]
         for meter_log in due:
@@ -199,6 +205,15 @@ class Sampler:
         else:  # opening a driver may take its time
             self.notes.append(Note(self._clock.monotonic_ns(), "meter", slow))
         return True
+
+    def settled(self) -> deque[Settled]:
+        """Where every counter interval is put from now on, once it is settled; for one reader, on any thread."""
+        if self._settled is None:
+            self._settled = deque(maxlen=MOST_SETTLED)
+            with self._taking:
+                for channel in self._channels():
+                    channel.settled = self._settled
+        return self._settled
 
     def fix(self) -> None:
         """From now on no counter takes a fallback's place: what is recorded goes to the journal."""
@@ -258,6 +273,7 @@ class Sampler:
                 self._refuse(meter_log, "counts a channel that another meter counts")
                 return
             for channel in channels:
+                channel.settled = self._settled
                 channel.cursor.follow((self._device_of(channel) or self.phases).cursor)
             self.meters.append(meter_log)
         for rival in rivals:

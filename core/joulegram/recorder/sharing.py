@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from joulegram.curves.door import GrowingCurve
 from joulegram.curves.sharing import SHARE_PERIOD_S, Share, cpu_fraction, reserved_fraction
 from joulegram.host.cohort import Cohort, Member
-from joulegram.host.processes import NodeTimes, ProcessTree, affinity, cgroup_quota, cpu_count, own_cpu_s
+from joulegram.host.processes import NodeTimes, ProcessTree, affinity, ancestors, cgroup_quota, cpu_count, own_cpu_s
 from joulegram.units import NS_PER_S
 
 PERIOD_NS = int(SHARE_PERIOD_S * NS_PER_S)
@@ -40,6 +41,39 @@ class Since:
 
 
 @dataclass(slots=True)
+class Fellows:
+    """Processes that are not below this one and that it answers for too: a server's workers. Owned by one thread.
+
+    Attributes:
+        pids: tells them; each counts, with its children, from the first look at it on.
+        tree: pids of them and their children, at the last look.
+    """
+
+    pids: Callable[[], Collection[int]] = tuple
+    tree: frozenset[int] = frozenset()
+    _trees: dict[int, tuple[ProcessTree, float]] = field(default_factory=dict)
+    _gone_s: float = 0.0
+
+    def used_s(self) -> float:
+        """CPU time (s) that they have used so far, those that came and went included."""
+        told = frozenset(self.pids())
+        for pid in self._trees.keys() - told:
+            tree, before_s = self._trees.pop(pid)
+            self._gone_s += tree.total_s - before_s
+        around = {os.getpid(), *told}
+        for pid in told - self._trees.keys() - {os.getpid()}:
+            if around.intersection(ancestors(pid)):  # counted with the one above it
+                continue
+            tree = ProcessTree(pid)
+            tree.look()
+            self._trees[pid] = tree, tree.total_s
+        for tree, _ in self._trees.values():
+            tree.look()
+        self.tree = frozenset().union(*(tree.outside(()) for tree, _ in self._trees.values()))
+        return self._gone_s + sum(tree.total_s - before_s for tree, before_s in self._trees.values())
+
+
+@dataclass(slots=True)
 class ShareLog:
     """This recorder's share of its node as it changes. Owned by the sampler's thread.
 
@@ -58,6 +92,7 @@ class ShareLog:
     """From when on a look, asked for by a span's edge, is within the budget."""
     pids: frozenset[int] = frozenset()
     """The processes that this recorder answers for, at the last look."""
+    fellows: Fellows = field(default_factory=Fellows)
     _last_ns: int = 0
     _busy_start_s: float = 0.0
     _own_start_s: float = 0.0
@@ -87,7 +122,9 @@ class ShareLog:
         started_s = time.thread_time()
         others = self.cohort.others()
         busy_s = max(self.node.busy_s() - self._busy_start_s, self._tip(self.busy_s))
-        own_s = max(self._unclaimed_s(others) - self._own_start_s, self._tip(self.own_s))
+        own_s = self._unclaimed_s(others) - self._own_start_s + self.fellows.used_s()
+        own_s = max(own_s, self._tip(self.own_s))
+        self.pids |= self.fellows.tree
         share = Share(
             reserved=self._reserved(others, self._last_ns, now_ns),
             cpu=cpu_fraction(own_s - self._tip(self.own_s), busy_s - self._tip(self.busy_s)),

@@ -1,8 +1,8 @@
 """The books of serving: what happened to requests and what counters said, brought together by time.
 
-Events come from many processes, counter intervals from many channels, each at its own pace. The books keep the events of
-the last seconds in order of time; every channel walks along them with its own intervals, and has a virtual clock of its
-own. What a request owes a channel is charged to its route when that channel has walked past its end.
+Events come from many processes, counter intervals from many channels, each at its own pace. The books keep the events
+of the last seconds in order of time; every channel walks along them with its own intervals, and has a virtual clock of
+its own. What a request owes a channel is charged to its route when that channel has walked past its end.
 
 Pure: no clocks, no files, no threads. Everything that they hold can be written down (`state`) and taken up by another
 process (`Accounts.of`), which goes on with the very same numbers.
@@ -23,8 +23,8 @@ from joulegram.units import NS_PER_S
 
 PATIENCE_NS = 15 * NS_PER_S
 """A channel without a reading for this long lets events pass; what it counted meanwhile is nobody's when it returns."""
-MOST_EVENTS = 1 << 18
-MOST_IN_FLIGHT = 20_000
+MOST_EVENTS = 1 << 16
+MOST_IN_FLIGHT = 4_096
 MOST_ROUTES = 200
 OTHER = "other"
 BEGIN, WEIGH, END, DROP = 1, 2, 3, 4
@@ -219,7 +219,14 @@ class Accounts:
         self._forget()
 
     def _walk(
-        self, account: Account, start_ns: int, end_ns: int, active: int, idle: int, other: int, finished: Finished | None
+        self,
+        account: Account,
+        start_ns: int,
+        end_ns: int,
+        active: int,
+        idle: int,
+        other: int,
+        finished: Finished | None,
     ) -> None:
         clock, name = account.clock, account.channel.id
         clock.unattributed += other
@@ -357,6 +364,10 @@ class Accounts:
 
     # -- hours ----------------------------------------------------------------------------------------------------
 
+    def hour_is_over(self, wall_s: float) -> bool:
+        """Whether another hour has begun since `hour` was last asked."""
+        return self._hour_s is not None and int(wall_s // HOUR_S) * HOUR_S != self._hour_s
+
     def hour(self, wall_s: float) -> list[ServedHour]:
         """What each route has cost since the hour began; at its turn, for the last time, what it cost in that hour."""
         hour_s = int(wall_s // HOUR_S) * HOUR_S
@@ -420,8 +431,8 @@ class Accounts:
         requests = list(known.values())
         places = {id(request): number for number, request in enumerate(requests)}
         return (
-            self.id, self.late, self.lost, self.dropped, self.unattributed_g, self._unattributed_priced, self._is_priced,
-            self._first, self._until_ns, self._hour_s,
+            self.id, self.late, self.lost, self.dropped, self.unattributed_g, self._unattributed_priced,
+            self._is_priced, self._first, self._until_ns, self._hour_s,
             [(key, *_values(hour)) for key, hour in self._hour_began.items()],
             [_values(row) for row in rows],
             [(*_values(request)[:1], numbers[id(request.row)], *_values(request)[2:]) for request in requests],
@@ -457,13 +468,22 @@ def _account_state(account: Account) -> State:
     clock = account.clock
     return (
         _values(account.channel),
-        (*_values(account)[1:4], list(account.waiting), account.metered, account.counted, account.reading, account.busy_ns),
+        (
+            *_values(account)[1:4],
+            list(account.waiting),
+            account.metered,
+            account.counted,
+            account.reading,
+            account.busy_ns,
+        ),
         (clock.weight, clock.active, clock.idle, clock.pending, clock.unattributed, *clock.rests),
         [(key, *_values(share)) for key, share in clock.shares.items()],
     )
 
 
 def _account_of(state: State) -> Account:
-    channel, (idle, time_ns, cursor, waiting, *values), (weight, *sums), shares = state
-    clock = VirtualClock(weight, *sums[:4], {key: Share(*share) for key, *share in shares}, *sums[4:])
+    channel, (idle, time_ns, cursor, waiting, *values), sums, shares = state
+    weight, active, idle_clock, pending, unattributed, active_rest, idle_rest = sums
+    held = {key: Share(*share) for key, *share in shares}
+    clock = VirtualClock(weight, active, idle_clock, pending, unattributed, held, active_rest, idle_rest)
     return Account(Channel(*channel), idle, time_ns, cursor, clock, deque(waiting), *values)

@@ -28,7 +28,7 @@ from joulegram.ledger.writer import JournalWriter, free_path
 from joulegram.notices import warn
 from joulegram.recorder.opening import open_quick
 from joulegram.recorder.recorder import Recorder
-from joulegram.records import FLOPS_IN, Header, IntensityPoint, Lineage, Note, SpanRecord, Status
+from joulegram.records import FLOPS_IN, Header, IntensityPoint, Lineage, Note, PriceBook, SpanRecord, Status
 from joulegram.session import surroundings
 from joulegram.session.prices import Prices
 from joulegram.units import NS_PER_S
@@ -201,6 +201,17 @@ class Run:
         """The phase that this process's loop is in."""
         recorder = self._live()
         return recorder.current_phase if recorder is not None else OTHER
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """What records this process's part of the run; None for an inert run, and once it is over."""
+        return self._live()
+
+    @property
+    def price_book(self) -> PriceBook | None:
+        """What the run is priced with by now; None before there is a price."""
+        prices = self._owner._prices
+        return prices.book if prices is not None else None
 
     def intensity(self) -> IntensityPoint | None:
         """Grid carbon intensity of this moment, as far as this run's price is known by now; never waits.
@@ -407,7 +418,12 @@ class Run:
         """The ledger's folder; None for an inert run."""
         return self._ledger
 
-    def close(self, status: Status = "finished", error: BaseException | str | None = None) -> None:
+    def close(
+        self,
+        status: Status = "finished",
+        error: BaseException | str | None = None,
+        last: Callable[[], object] = lambda: None,
+    ) -> None:
         """Ends the run, or this process's part of it: waits a second at most for counters to pass its end.
 
         Again is harmless.
@@ -415,13 +431,14 @@ class Run:
         Args:
             status: ``finished``, ``failed`` or ``interrupted``.
             error: what ended it.
+            last: called then, before the journal is closed: what is told of the run only once all of it is counted.
         """
         with self._close_lock:
             if self.status != "running":
                 return
             self.status = status
         try:
-            self._close(status, error)
+            self._close(status, error, last)
         except Exception as problem:  # the run is over either way; its journal holds what was recorded
             warn(f"joulegram could not close run {self.id}: {problem!r}")
 
@@ -471,20 +488,23 @@ class Run:
         numbers = {name: figure if isinstance(figure, float) else figure.value for name, figure in figures.items()}
         return {name: number for name, number in numbers.items() if number is not None}
 
-    def _close(self, status: Status, error: BaseException | str | None) -> None:
+    def _close(self, status: Status, error: BaseException | str | None, last: Callable[[], object]) -> None:
         recorder = self._live()
         if recorder is None:
+            last()
             return
         if self._root is not None:
             self._root.attributes.update(self.attributes)
             self._root.attributes.setdefault("status", status)
             self._root.close()
         if self._owner is not self:
+            last()
             return
         self._end_ns = recorder.clock.monotonic_ns()
         recorder.edge(self._end_ns, instantly=True)
         try:
             recorder.settle(status, self._end_ns)
+            last()
             if self._prices is not None:
                 self._prices.ready.wait(PRICE_WAIT_S)
                 self._prices.end()

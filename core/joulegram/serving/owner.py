@@ -1,0 +1,364 @@
+"""The one process of a host that counts for all: reads everybody's rings and the counters, and keeps the books.
+
+It tells the books and how far it has read as one; a ring's writer gets room only after that. Whoever takes over when it
+dies reads on from there, so that nothing is counted twice and nothing is left out: what the counters did meanwhile is
+in their next reading.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+from collections import deque
+from collections.abc import Callable, Collection
+from operator import itemgetter
+from pathlib import Path
+from typing import Protocol
+
+from joulegram.curves.sharing import static_j
+from joulegram.curves.virtual_clock import FINE_BITS, WEIGHT_BITS, joules
+from joulegram.host.clock import Clock
+from joulegram.host.cpu import cpus_of
+from joulegram.host.profile import own, profiles
+from joulegram.host.ring import BEGIN, END, WEIGH, RingReader, rings
+from joulegram.host.shared_memory import remove
+from joulegram.notices import warn
+from joulegram.recorder.channel import Settled, unwrapped
+from joulegram.records import Channel, IntensityPoint, PriceBook, Record
+from joulegram.serving.accounts import Accounts, Request
+from joulegram.serving.reading import RATE, VERSION, Reader, result_content
+from joulegram.units import J_PER_KWH, NS_PER_S
+
+SLACK_NS = 50_000_000
+"""How late a record may be: a thread may be held up between looking at the clock and writing."""
+LIVES_NS = NS_PER_S
+"""How often it is looked whether processes still live."""
+KEEP_NS = 60 * NS_PER_S
+"""Books that nobody has kept for this long are not taken up again, unless a process still serves."""
+HOURS_NS = 300 * NS_PER_S
+"""How often what routes have cost so far in this hour goes to the ledger."""
+RATE_NS = 2 * NS_PER_S
+"""What requests are charged now is what they were over this time."""
+RETRY_NS = 60 * NS_PER_S
+"""How often a recording that does not start, or was ended by somebody, is tried again."""
+UNKNOWN_IDLE = "idle power unknown: idle_shared is 0, and active holds it"
+
+
+class Recording(Protocol):
+    """What the owner needs of a recorder."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still records."""
+
+    def settled(self, fellows: Callable[[], Collection[int]]) -> deque[Settled]:
+        """Counter intervals from now on."""
+
+    def tell(self, record: Record) -> None:
+        """Adds a record."""
+
+
+class Recorded(Protocol):
+    """What the owner needs of a run."""
+
+    id: str
+
+    @property
+    def recorder(self) -> Recording | None:
+        """What records it; None once it is over."""
+
+    @property
+    def price_book(self) -> PriceBook | None:
+        """What it is priced with by now."""
+
+    def intensity(self) -> IntensityPoint | None:
+        """That of this moment."""
+
+    def close(self, *, last: Callable[[], object]) -> None:
+        """Ends it.
+
+        Args:
+            last: called when every counter has passed the end, before the journal is closed.
+        """
+
+
+class Owner:
+    """Keeps the books of a host. Used by one thread at a time, of the process that is elected.
+
+    Args:
+        folder: the shared memory.
+        clock: the time.
+        start_run: starts the run that records the counters, or goes on with the one of this id.
+    """
+
+    def __init__(self, folder: Path, clock: Clock, start_run: Callable[[str | None], Recorded]) -> None:
+        self._folder, self._clock, self._start_run = folder, clock, start_run
+        self._told = Reader(folder)
+        self._rings: dict[int, RingReader] = {}
+        self._positions: dict[int, int] = {}
+        self._pids: tuple[int, ...] = ()
+        self._lost = 0
+        """Of rings that are gone."""
+        self._run_id: str | None = None
+        self._looked_ns = self._hours_ns = 0
+        self._was: dict[str, tuple[int, float]] = {}
+        """Of each channel, where the owner before has left its counter: when (ns), and its reading (J)."""
+        self._rated: tuple[int, dict[str, tuple[int, int]]] = (0, {})
+        self._rate_j = self._g_per_j = float("nan")
+        self._g_per_kwh: float | None = None
+        self._run: Recorded | None = None
+        self._recorder: Recording | None = None
+        self._retry_ns = 0
+        taken_up = self._taken_up()
+        if taken_up is None:
+            self._forget_old_rings()
+        self.books = taken_up or Accounts()
+        self._settled: deque[Settled] = deque()
+        self._profile_w = _profile_w(clock.host)
+
+    def tick(self, *, final: bool = False) -> None:
+        """Takes in what happened and what was counted, settles what can be, and tells it.
+
+        Args:
+            final: nothing more comes for this owner: everything so far is taken in.
+        """
+        now_ns = self._clock.monotonic_ns()
+        over = self._look_at_rings(now_ns)
+        if not final:
+            self._keep_recording(now_ns)
+        until_ns = now_ns if final else now_ns - SLACK_NS
+        self._take_events(until_ns, now_ns, over)
+        while self._settled:
+            self._take_reading(self._settled.popleft())
+        self._look_up_price()
+        self.books.settle(until_ns, self._finish)
+        if self._g_per_j == self._g_per_j:
+            self.books.price(self._g_per_j)
+        if final or now_ns - self._hours_ns >= HOURS_NS or self.books.hour_is_over(self._wall_s):
+            self._tell_hours(now_ns)
+        self._tell(now_ns, [ring for ring in self._rings.values() if ring not in over])
+        for ring in over:
+            self._let_go(ring)
+        self._tell_rate(now_ns)
+
+    def close(self) -> None:
+        """Counts up to now, ends the recording here, and leaves the books to another."""
+        if self._run is not None:
+            self._run.close(last=lambda: self.tick(final=True))
+
+    # -- taking over ----------------------------------------------------------------------------------------------
+
+    def _taken_up(self) -> Accounts | None:
+        """The books as another has left them, if that was on this boot and not long ago."""
+        found = self._told.told()
+        if found is None:
+            return None
+        told, state = found
+        age_ns = self._clock.monotonic_ns() - told["time_ns"]
+        fresh = told["boot"] == self._clock.boot and age_ns >= 0
+        if not fresh or (age_ns > KEEP_NS and not any(self._lives(path) for path in rings(self._folder))):
+            return None
+        self._positions, self._run_id, self._lost = told["rings"], told["run"] or None, told["lost_before"]
+        try:
+            return Accounts.of(state)
+        except (ValueError, TypeError, KeyError) as error:
+            warn(f"joulegram begins to count anew, what was counted before cannot be read: {error!r}")
+            return None
+
+    @staticmethod
+    def _lives(path: Path) -> bool:
+        try:
+            return not RingReader(path).over
+        except (OSError, ValueError):
+            return False
+
+    def _forget_old_rings(self) -> None:
+        """What processes told before these books began is not in them."""
+        for path in rings(self._folder):
+            if not self._lives(path):
+                remove(path)
+
+    def _keep_recording(self, now_ns: int) -> None:
+        """Starts the recording, and again if somebody has ended it."""
+        if (self._recorder is not None and self._recorder.alive) or now_ns < self._retry_ns:
+            return
+        self._retry_ns = now_ns + RETRY_NS
+        self._run = self._start_run(self._run_id)
+        self._run_id = self._run.id or self._run_id
+        self._recorder = self._run.recorder
+        if self._recorder is not None:
+            self._was = {name: account.reading for name, account in self.books.accounts.items() if account.reading}
+            self._settled = self._recorder.settled(lambda: self._pids)
+
+    # -- events ---------------------------------------------------------------------------------------------------
+
+    def _look_at_rings(self, now_ns: int) -> list[RingReader]:
+        """Finds new rings, and those to which nothing more will be written."""
+        known = {ring.path for ring in self._rings.values()}
+        for path in rings(self._folder):
+            if path not in known:
+                self._open(path)
+        looking = now_ns - self._looked_ns >= LIVES_NS
+        if looking:
+            self._looked_ns = now_ns
+        over = [ring for ring in self._rings.values() if ring.closed or (looking and ring.over)]
+        self._pids = tuple(ring.pid for ring in self._rings.values() if ring not in over)
+        return over
+
+    def _open(self, path: Path) -> None:
+        try:
+            ring = RingReader(path)
+        except (OSError, ValueError):  # removed meanwhile; or of another version, and not ours to touch
+            return
+        ring.position = self._positions.get(ring.id, ring.position)
+        self._rings[ring.id] = ring
+
+    def _take_events(self, until_ns: int, now_ns: int, over: Collection[RingReader]) -> None:
+        events = [
+            (event.time_ns, ring, event)
+            for ring in self._rings.values()
+            for event in ring.read(now_ns if ring in over else until_ns, now_ns)
+        ]
+        events.sort(key=itemgetter(0))
+        books = self.books
+        for time_ns, ring, event in events:
+            key = ring.id << 32 | event.request & 0xFFFFFFFF
+            if event.kind == BEGIN:
+                books.begin(time_ns, key, ring.service, ring.route(event.route), event.weight)
+            elif event.kind == END:
+                books.end(time_ns, key, event.status, event.tokens, event.flops, event.items, self._finish)
+            elif event.kind == WEIGH:
+                books.weigh(time_ns, key, event.weight)
+        for ring in over:
+            for key in [key for key in books.requests if key >> 32 == ring.id]:
+                books.drop(until_ns, key)
+
+    def _let_go(self, ring: RingReader) -> None:
+        self._lost += sum(ring.lost)
+        self._rings.pop(ring.id)
+        ring.remove()
+        ring.close()
+
+    # -- energy ---------------------------------------------------------------------------------------------------
+
+    def _take_reading(self, reading: Settled) -> None:
+        channel = reading.channel
+        idle_w, idle = self._idle(channel)
+        account = self.books.open(channel, idle, reading.start_ns)
+        was = self._was.pop(channel.id, None)
+        if was is not None:
+            self._bridge(reading, *was, idle_w)
+        self._use(reading, reading.start_ns, reading.end_ns, reading.energy_j, idle_w)
+        account.reading = reading.end_ns, reading.raw_j
+
+    def _bridge(self, reading: Settled, was_ns: int, was_j: float, idle_w: float | None) -> None:
+        """What a counter did while nobody read it: it counted on, if it stands where it can have come to."""
+        channel = reading.channel
+        first_j = reading.raw_j - reading.energy_j
+        if first_j < 0 and channel.wraps_at_j is not None:
+            first_j += channel.wraps_at_j
+        elapsed_s = (reading.start_ns - was_ns) / NS_PER_S
+        if elapsed_s <= 0:
+            return
+        rise_j, _ = unwrapped(first_j - was_j, elapsed_s, channel)
+        most_w = float("inf") if channel.max_w is None else channel.max_w
+        if 0 < rise_j <= most_w * (elapsed_s + 1.0):
+            self._use(reading, was_ns, reading.start_ns, rise_j, idle_w)
+
+    def _use(self, reading: Settled, start_ns: int, end_ns: int, energy_j: float, idle_w: float | None) -> None:
+        share = reading.share
+        still_j = static_j(energy_j, end_ns - start_ns, idle_w)
+        idle_j, active_j = still_j * share.reserved, (energy_j - still_j) * share.cpu
+        other_j = max(0.0, energy_j - idle_j - active_j)
+        self.books.use(reading.channel.id, start_ns, end_ns, active_j, idle_j, other_j)
+
+    def _idle(self, channel: Channel) -> tuple[float | None, str]:
+        """A channel's idle power (W), and where that is from."""
+        if channel.idle_w is not None:
+            return channel.idle_w, f"idle power {channel.idle_w:.4g} W: {channel.how}"
+        if channel.kind == "cpu" and self._profile_w is not None:
+            watts, sockets, source = self._profile_w
+            return watts / sockets, f"idle power {watts / sockets:.4g} W: profile of this machine ({source})"
+        return None, UNKNOWN_IDLE
+
+    def _look_up_price(self) -> None:
+        book = self._run.price_book if self._run is not None else None
+        point = self._run.intensity() if self._run is not None else None
+        if book is not None and point is not None:
+            self._g_per_kwh, self._g_per_j = point.g_per_kwh, point.g_per_kwh * book.pue.value / J_PER_KWH
+
+    # -- telling --------------------------------------------------------------------------------------------------
+
+    def _finish(self, request: Request, energy: int) -> None:
+        """A request is settled."""
+        host = self._clock.host
+        energy_j = joules(energy) if request.paid else None
+        if energy_j is not None:
+            self.books.bucket(request, energy, self._wall_s)
+        parts = [(f"{host}/{name}", joules(a), joules(i)) for name, (a, i) in request.paid.items()]
+        carbon_g = energy_j * self._g_per_j if energy_j is not None and self._g_per_j == self._g_per_j else None
+        content = result_content(
+            request.row.service,
+            request.row.route,
+            (request.end_ns - request.begin_ns) / NS_PER_S,
+            energy_j,
+            parts,
+            carbon_g,
+            (request.tokens, request.flops, request.items),
+            request.status,
+        )
+        self._told.results.write(request.key, content)
+
+    def _tell(self, now_ns: int, rings_on: Collection[RingReader]) -> None:
+        """Tells the books, and how far the rings are in them; then the rings' writers get room."""
+        lost = self._lost + sum(sum(ring.lost) for ring in self._rings.values())
+        book = self._run.price_book if self._run is not None else None
+        told = {
+            "time_ns": now_ns,
+            "time_s": self._wall_s,
+            "boot": self._clock.boot,
+            "host": self._clock.host,
+            "pid": os.getpid(),
+            "run": self._run_id or "",
+            "workers": len(self._pids),
+            "rings": {ring.id: ring.position for ring in self._rings.values()},
+            "lost": lost,
+            "lost_before": self._lost,
+            "zone": book.zone if book is not None else None,
+            "g_per_kwh": self._g_per_kwh,
+        }
+        if not self._told.books.write(marshal.dumps((VERSION, told, self.books.state()))):
+            for key in list(self.books.requests):  # more than there is room for: they cost nobody anything
+                self.books.drop(now_ns, key)
+            return
+        for ring in rings_on:
+            ring.release()
+
+    def _tell_rate(self, now_ns: int) -> None:
+        """Tells what a request of weight 1 is charged in a second."""
+        was_ns, was = self._rated
+        if now_ns - was_ns >= RATE_NS:
+            now = self.books.rates()
+            rises = [(now[name][0] - was[name][0], now[name][1] - was[name][1]) for name in now if name in was]
+            busy = [rise / busy_ns for rise, busy_ns in rises if busy_ns > 0]
+            if busy:
+                self._rate_j = sum(busy) * NS_PER_S / 2.0 ** (FINE_BITS - WEIGHT_BITS)
+            self._rated = now_ns, now
+        self._told.rate.write(RATE.pack(self._rate_j, self._g_per_j))
+
+    def _tell_hours(self, now_ns: int) -> None:
+        self._hours_ns = now_ns
+        if self._recorder is not None:
+            for hour in self.books.hour(self._wall_s):
+                self._recorder.tell(hour)
+
+    @property
+    def _wall_s(self) -> float:
+        return self._clock.anchor().wall_ns / NS_PER_S
+
+
+def _profile_w(host: str) -> tuple[float, int, str] | None:
+    """Idle power (W) of all this machine's CPUs by its profile, the number of sockets, and the profile's source."""
+    cpus = cpus_of()
+    profile = own(host, cpus, profiles())
+    return (profile.idle_w, cpus.sockets, profile.source) if profile is not None else None

@@ -1,0 +1,367 @@
+"""Counting what requests cost, in each process of a server: the face of serving.
+
+A request's beginning and end are two small records in a ring of shared memory, a microsecond each; nothing else happens
+in the caller's thread. One of the host's processes, elected, reads the counters and everybody's rings and keeps the
+books (`joulegram.serving.owner`); every process can read what it tells.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import time
+import weakref
+import zlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from joulegram import config
+from joulegram.host.clock import Clock
+from joulegram.host.ring import Ring
+from joulegram.host.shared_memory import memory_folder
+from joulegram.notices import warn
+from joulegram.serving.worker import Worker
+from joulegram.session.live import Run, check_settings, start
+from joulegram.units import NS_PER_S
+
+if TYPE_CHECKING:
+    from joulegram.serving.reading import Reader
+    from joulegram.serving.snapshot import Result, Snapshot
+
+MOST_WEIGHT = 2.0**80
+AMOUNTS = ("tokens", "flops", "items")
+# Devices that a process may see: processes that see others have other books.
+_VISIBLE = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
+
+
+class Request:
+    """One request in flight; made by `Service.begin`.
+
+    Any thread may call any of this, in any order; nothing here raises, waits or takes a lock.
+
+    Attributes:
+        route: its route.
+        begin_ns: when it began (monotonic ns).
+        end_ns: when it ended; None while it is in flight.
+        tokens: as told so far.
+        flops: the same.
+        items: the same.
+        status: as its protocol has it; 0 before its end, or for none.
+    """
+
+    __slots__ = (
+        "_number", "_ring", "_service", "_since_ns", "_weighed", "_weight", "begin_ns", "end_ns", "flops", "items",
+        "route", "status", "tokens",
+    )  # fmt: skip
+
+    def __init__(self, service: Service, ring: Ring | None, route: str, weight: float) -> None:
+        self._service, self._ring = service, ring
+        self.route = route
+        self.tokens = self.flops = self.items = 0.0
+        self.status = 0
+        self.end_ns: int | None = None
+        self._weight, self._weighed = weight, 0.0
+        self.begin_ns = self._since_ns = now_ns = service._now_ns()
+        self._number = ring.begin(now_ns, weight, ring.route(route)) if ring is not None else 0
+
+    @property
+    def id(self) -> str:
+        """Unlike any other request's on this host; empty for one that is not counted."""
+        return f"{self._ring.id:08x}-{self._number:x}" if self._ring is not None and self._number else ""
+
+    def add(self, *, tokens: float = 0.0, flops: float = 0.0, items: float = 0.0) -> None:
+        """Adds to what this request has done. Where the service weighs by it, that is its weight from now on.
+
+        Args:
+            tokens: tokens read or written.
+            flops: floating-point operations; a multiply-add is two.
+            items: whatever the application counts (images, documents, …).
+        """
+        if not _may_add(tokens, flops, items):
+            return
+        self.tokens += tokens
+        self.flops += flops
+        self.items += items
+        by = self._service._weighs_by
+        if by is not None:
+            self.weigh(getattr(self, by) or 1.0)
+
+    def weigh(self, weight: float) -> None:
+        """From now on it has this part of what the requests in flight share: twice the weight, twice the part.
+
+        Args:
+            weight: 0 for one that pays nothing (a health check).
+        """
+        if self.end_ns is not None or not _may_weigh(weight):
+            return
+        now_ns = self._service._now_ns()
+        self._weighed += self._weight * (now_ns - self._since_ns)
+        self._weight, self._since_ns = weight, now_ns
+        if self._number:
+            self._ring.weigh(self._number, now_ns, weight)  # type: ignore[union-attr]  # the ring gave the number
+
+    def end(self, status: int = 0) -> None:
+        """Ends it now; again is harmless.
+
+        Args:
+            status: as its protocol has it (an HTTP status); 500 and more count as failed.
+        """
+        if self.end_ns is not None:
+            return
+        self.end_ns = now_ns = self._service._now_ns()
+        self.status = status
+        if self._number:
+            self._ring.end(  # type: ignore[union-attr]  # as above
+                self._number, now_ns, self.tokens, self.flops, self.items, status
+            )
+
+    def footprint(self) -> Result:
+        """What it cost, as far as that is known by now: provisional until every counter has moved past its end."""
+        return self._service._footprint(self)
+
+    def __enter__(self) -> Request:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.end(500 if kind is not None else self.status)
+
+
+class Service:
+    """What is served by this process; made by `serve`. Nothing starts before the first request, or `start`.
+
+    Attributes:
+        name: the service's.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        given: Mapping[str, Any],
+        weigh_by: str | None = None,
+        make: Callable[[Service], Worker] | None = None,
+        now_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.name = name
+        self._given = dict(given)
+        self._weighs_by = weigh_by
+        self._make = make or _worker
+        self._now_ns = now_ns
+        self._closed = False
+        self._inert = config.disabled()
+        self._lock = threading.RLock()
+        self._worker: Worker | None = None
+        self._ring: Ring | None = None
+        self._reader: Reader | None = None
+        _SERVICES.add(self)
+
+    # -- using it -------------------------------------------------------------------------------------------------
+
+    def begin(self, route: str = "", weight: float = 1.0) -> Request:
+        """A request begins now; end it with `Request.end`.
+
+        Args:
+            route: its route's template (``/items/{id}``), never the path itself: the first 200 are told apart.
+            weight: its part of what the requests in flight share; 0 for one that pays nothing (a health check).
+        """
+        ring = self._ring
+        if ring is None and not self._inert:
+            ring = self._begin()
+        return Request(self, ring, route, weight if _may_weigh(weight) else 1.0)
+
+    def start(self) -> None:
+        """Starts counting in this process, which the first request does otherwise."""
+        if self._ring is None and not self._inert:
+            self._begin()
+
+    def snapshot(self) -> Snapshot | None:
+        """All figures of this host at one moment, whichever process asks; None before there are any."""
+        reader = self._reading()
+        return reader.snapshot() if reader is not None else None
+
+    def result(self, request_id: str) -> Result | None:
+        """What a request cost, by its id: one of about the last 4,000 that are settled, of any process of this host."""
+        reader = self._reading()
+        return reader.result(request_id) if reader is not None else None
+
+    def close(self) -> None:
+        """Counts what this process has told so far, and stops; requests in flight are dropped. Again is harmless."""
+        with self._lock:
+            worker, self._worker, self._ring = self._worker, None, None
+            self._closed = self._inert = True
+        if worker is None:
+            return
+        try:
+            worker.close()
+        except Exception as problem:  # what was told is in shared memory, and another process may count it
+            warn(f"joulegram could not close service {self.name}: {problem!r}")
+
+    def __enter__(self) -> Service:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> Ring | None:
+        with self._lock:
+            if self._worker is None and not self._inert:
+                try:
+                    self._worker = self._make(self)
+                    self._ring = self._worker.ring
+                except (OSError, RuntimeError, config.ConfigError) as problem:  # no shared memory, or no thread
+                    self._inert = True
+                    warn(f"joulegram counts no requests: {problem}")
+            return self._ring
+
+    def _reading(self) -> Reader | None:
+        worker = self._worker
+        if self._reader is None and worker is not None:
+            from joulegram.serving.reading import Reader
+
+            with suppress(OSError):
+                self._reader = Reader(worker.folder)
+        return self._reader
+
+    def _footprint(self, request: Request) -> Result:
+        from joulegram.serving.reading import provisional
+
+        reader = self._reading()
+        settled = reader.result(request.id) if reader is not None and request.end_ns is not None else None
+        if settled is not None:
+            return settled
+        until_ns = request.end_ns if request.end_ns is not None else self._now_ns()
+        weighed = request._weighed + request._weight * (until_ns - request._since_ns)
+        return provisional(reader, self.name, request, weighed / NS_PER_S, (until_ns - request.begin_ns) / NS_PER_S)
+
+    def _forget(self) -> None:
+        """In a fork's child: it has none of its parent's threads, and tells what it serves by itself."""
+        if self._ring is not None:
+            self._ring.leave()
+        self._lock = threading.RLock()
+        self._worker = self._ring = None
+        self._inert = self._closed or config.disabled()
+
+
+def serve(
+    name: str | None = None,
+    *,
+    project: str | None = None,
+    zone: str | None = None,
+    pue: float | str | None = None,
+    intensity: str | None = None,
+    basis: str | None = None,
+    ledger: str | os.PathLike[str] | None = None,
+    meters: tuple[str, ...] | list[str] | None = None,
+    weigh_by: str | None = None,
+    attributes: Mapping[str, Any] | None = None,
+) -> Service:
+    """Counts what requests cost: call it once in each process of a server, which may fork later.
+
+    All processes of a host that see the same devices share one clock, whatever they serve. The first of them is elected
+    to read the counters; it records a run of stage ``serve``, with what each route cost in each hour.
+
+    Example::
+
+        service = joulegram.serve("captions", zone="DK-DK1")
+
+        request = service.begin("/caption")
+        ...
+        request.add(tokens=87)
+        request.end(200)
+
+    Args:
+        name: what is served; ``server`` by default.
+        project: see `track`.
+        zone: see `track`.
+        pue: see `track`.
+        intensity: see `track`.
+        basis: see `track`.
+        ledger: see `track`.
+        meters: see `track`.
+        weigh_by: ``tokens``, ``flops`` or ``items``: what `Request.add` is told is the request's weight from then on,
+            and 1 before. By default all weigh the same, unless `begin` or `Request.weigh` says otherwise.
+        attributes: anything worth keeping with the run.
+
+    Raises:
+        ConfigError: an argument, a configuration file or the environment says what joulegram does not understand.
+        ValueError: there is nothing of that name to weigh by.
+    """
+    if weigh_by is not None and weigh_by not in AMOUNTS:
+        raise ValueError(f"weigh_by = {weigh_by!r}: one of {', '.join(AMOUNTS)} is needed")
+    given = {
+        "project": project, "zone": zone, "pue": pue, "intensity": intensity, "basis": basis, "ledger": ledger,
+        "meters": meters,
+    }  # fmt: skip
+    if not config.disabled():
+        check_settings(**given)
+    return Service(name or "server", {**given, "attributes": attributes}, weigh_by)
+
+
+def _worker(service: Service) -> Worker:
+    def start_run(run_id: str | None) -> Run:
+        return start(service.name, stage="serve", run_id=run_id, **service._given)
+
+    folder = memory_folder(f"serving-{_device_set(service._given)}")
+    return Worker(service.name, folder, Clock(os.environ.get("JOULEGRAM_HOST")), start_run)
+
+
+def _device_set(given: Mapping[str, Any]) -> str:
+    """What tells the books of this process's devices from others': the same for all that count the same devices."""
+    seen = [os.environ.get(variable, "") for variable in _VISIBLE]
+    told = repr((config.load({"meters": given.get("meters")}).meters, seen, sys.version_info[:2]))
+    return f"{zlib.crc32(told.encode()):08x}"
+
+
+_said: set[str] = set()
+
+
+def _say_once(text: str) -> None:
+    if text not in _said and len(_said) < 16:
+        _said.add(text)
+        warn(text)
+
+
+def _may_weigh(weight: float) -> bool:
+    try:
+        if 0 <= weight <= MOST_WEIGHT:
+            return True
+    except TypeError:
+        pass
+    _say_once(
+        f"joulegram: a request's weight is a number from 0 to {MOST_WEIGHT:.1e}, not {weight!r:.60}; it is ignored"
+    )
+    return False
+
+
+def _may_add(*amounts: float) -> bool:
+    try:
+        if all(0 <= amount < float("inf") for amount in amounts):
+            return True
+    except TypeError:
+        pass
+    _say_once(f"joulegram: what a request adds is a number that is not negative, not {amounts!r:.60}; it is ignored")
+    return False
+
+
+_SERVICES: weakref.WeakSet[Service] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    for service in list(_SERVICES):
+        service.close()
+
+
+def _forget_all() -> None:
+    for service in list(_SERVICES):
+        service._forget()
+
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
