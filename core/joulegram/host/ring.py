@@ -45,6 +45,7 @@ _RECORDS_AT = 32 * 1024
 _RECORD = Struct("<QQddddIHHQ")
 _SIZE = _RECORDS_AT + CAPACITY * _RECORD.size
 _pack = _RECORD.pack_into
+_pack_begin = Struct("<QQd24xIHHQ").pack_into
 
 
 class Event(NamedTuple):
@@ -133,7 +134,7 @@ class Ring:
             return 0
         self._last = number = next(self._count)
         at = _RECORDS_AT + number % CAPACITY * 64
-        _pack(self._memory, at, time_ns, number, weight, 0.0, 0.0, 0.0, route, 0, BEGIN, number)
+        _pack_begin(self._memory, at, time_ns, number, weight, route, 0, 1, number)
         return number
 
     def weigh(self, request: int, time_ns: int, weight: float) -> None:

@@ -34,7 +34,7 @@ SLACK_NS = 50_000_000
 LIVES_NS = NS_PER_S
 """How often it is looked whether processes still live."""
 KEEP_NS = 60 * NS_PER_S
-"""Books that nobody has kept for this long are not taken up again, unless a process still serves."""
+"""Books that nobody has kept for this long are not taken up again: a server that restarts goes on with its counters."""
 HOURS_NS = 300 * NS_PER_S
 """How often what routes have cost so far in this hour goes to the ledger."""
 RATE_NS = 2 * NS_PER_S
@@ -155,8 +155,7 @@ class Owner:
             return None
         told, state = found
         age_ns = self._clock.monotonic_ns() - told["time_ns"]
-        fresh = told["boot"] == self._clock.boot and age_ns >= 0
-        if not fresh or (age_ns > KEEP_NS and not any(self._lives(path) for path in rings(self._folder))):
+        if told["boot"] != self._clock.boot or not 0 <= age_ns <= KEEP_NS:
             return None
         self._positions, self._run_id, self._lost = told["rings"], told["run"] or None, told["lost_before"]
         try:

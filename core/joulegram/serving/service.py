@@ -170,7 +170,9 @@ class Service:
         ring = self._ring
         if ring is None and not self._inert:
             ring = self._begin()
-        return Request(self, ring, route, weight if _may_weigh(weight) else 1.0)
+        if weight != 1.0 and not _may_weigh(weight):
+            weight = 1.0
+        return Request(self, ring, route, weight)
 
     def start(self) -> None:
         """Starts counting in this process, which the first request does otherwise."""
