@@ -1,8 +1,8 @@
 """The books of serving: what happened to requests and what counters said, brought together by time.
 
-Events come from many processes, counter intervals from many channels, each at its own pace. The books keep the events
-of the last seconds in order of time; every channel walks along them with its own intervals, and has a virtual clock of
-its own. What a request owes a channel is charged to its route when that channel has walked past its end.
+Events come from many processes, counter intervals from many channels, each at its own pace. Events move one virtual
+clock, in order of time, and a request keeps no more than the virtual times of its beginning and end. Each channel
+follows with its own intervals; once it has gone past a request's end, what the request owes it is charged to its route.
 
 Pure: no clocks, no files, no threads. Everything that they hold can be written down (`state`) and taken up by another
 process (`Accounts.of`), which goes on with the very same numbers.
@@ -10,13 +10,15 @@ process (`Accounts.of`), which goes on with the very same numbers.
 
 from __future__ import annotations
 
+import marshal
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any
 
-from joulegram.curves.virtual_clock import Share, VirtualClock, fine, joules, units
+from joulegram.curves.virtual_clock import Part, Tariff, VirtualClock, fine, joules, units
 from joulegram.records import Channel, ServedHour, contains
 from joulegram.serving.snapshot import BUCKETS_J, ChannelTotals, Exemplar, Parts, RouteTotals
 from joulegram.units import NS_PER_S
@@ -24,10 +26,12 @@ from joulegram.units import NS_PER_S
 PATIENCE_NS = 15 * NS_PER_S
 """A channel without a reading for this long lets events pass; what it counted meanwhile is nobody's when it returns."""
 MOST_EVENTS = 1 << 16
+MOST_KNOTS = 512
+MOST_PARTS = 64
+"""Of a channel's curve and of a request that changes its weight, before what is settled of them is summed up."""
 MOST_IN_FLIGHT = 4_096
 MOST_ROUTES = 200
 OTHER = "other"
-BEGIN, WEIGH, END, DROP = 1, 2, 3, 4
 HOUR_S = 3600
 
 State = tuple[Any, ...]
@@ -42,14 +46,20 @@ class Request:
     row: Row
     begin_ns: int
     weight: int
+    since: int
+    """Virtual time since when it has this weight."""
+    parts: list[Part] = field(default_factory=list)
+    """What of it is over, and not summed up yet."""
+    paid: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """By channel, what it owes for what was summed up already; once it is settled, all of it."""
     end_ns: int = 0
     tokens: float = 0.0
     flops: float = 0.0
     items: float = 0.0
     status: int = 0
+    dropped: bool = False
     left: int = 0
-    """Channels that have not yet walked past its end."""
-    paid: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Channels that have not yet gone past its end."""
 
 
 @dataclass(slots=True)
@@ -82,21 +92,21 @@ class Account:
     channel: Channel
     idle: str
     time_ns: int
+    """Up to when its joules are in the tariff."""
     cursor: int
-    clock: VirtualClock = field(default_factory=VirtualClock)
+    """Number of the first request that ended after that."""
+    tariff: Tariff
     waiting: deque[tuple[int, int, int, int, int]] = field(default_factory=deque)
-    """Intervals not walked yet: start and end (ns), and the energy: active, idle, others'."""
+    """Intervals that are not in it yet: start and end (ns), and the energy: active, idle, others'."""
     metered: int = 0
     counted: bool = True
     reading: tuple[int, float] | None = None
     """The last moment (ns) and reading (J) of its counter: where another process goes on."""
-    busy_ns: int = 0
-    """Time with somebody in flight."""
 
     @property
     def pending(self) -> int:
         """What is not charged and not known to be nobody's."""
-        return self.clock.pending + sum(sum(interval[2:]) for interval in self.waiting)
+        return self.tariff.shared - self.tariff.charged + sum(sum(interval[2:]) for interval in self.waiting)
 
 
 Finished = Callable[[Request, int], None]
@@ -125,9 +135,11 @@ class Accounts:
         self.unattributed_g = 0.0
         self._unattributed_priced = 0
         self._is_priced = False
-        self._log: list[tuple[int, int, Request, int]] = []
+        self.clock = VirtualClock()
+        self._ended: list[Request] = []
         self._first = 0
-        """Number of the first event that is still in the log."""
+        """Number of the first request that ended and is still in this list."""
+        self._many_parts = False
         self._until_ns = 0
         self._hour_s: int | None = None
         self._hour_began: dict[tuple[str, str], ServedHour] = {}
@@ -139,15 +151,17 @@ class Accounts:
         if key in self.requests or len(self.requests) >= MOST_IN_FLIGHT:
             self.lost += 1
             return
-        request = self.requests[key] = Request(key, self.row(service, route), time_ns, units(weight))
-        self._add(time_ns, BEGIN, request)
+        weighs = units(weight)
+        since = self.clock.change(self._in_order(time_ns), weighs)
+        self.requests[key] = Request(key, self.row(service, route), time_ns, weighs, since)
 
     def weigh(self, time_ns: int, key: int, weight: float) -> None:
         """A request weighs something else from now on."""
         request = self.requests.get(key)
         if request is not None:
-            request.weight = units(weight)
-            self._add(time_ns, WEIGH, request)
+            weighs = units(weight)
+            self._part(request, self.clock.change(self._in_order(time_ns), weighs - request.weight))
+            request.weight = weighs
 
     def end(
         self,
@@ -160,34 +174,33 @@ class Accounts:
         finished: Finished | None = None,
     ) -> None:
         """A request ends."""
-        request = self.requests.pop(key, None)
+        request = self.requests.get(key)
         if request is None:
             return
-        request.end_ns = max(time_ns, request.begin_ns)
         request.status, request.tokens, request.flops, request.items = status, tokens, flops, items
-        request.left = len(self.accounts)
         row = request.row
         row.requests += 1
         row.failed += status >= 500
         row.tokens, row.flops, row.items = row.tokens + tokens, row.flops + flops, row.items + items
-        self._add(time_ns, END, request)
+        self._let_go(time_ns, request)
         if not request.left and finished is not None:
             finished(request, 0)
 
     def drop(self, time_ns: int, key: int) -> None:
         """A request's process is gone: what it owes is nobody's."""
-        request = self.requests.pop(key, None)
+        request = self.requests.get(key)
         if request is not None:
             self.dropped += 1
-            self._add(time_ns, DROP, request)
+            request.dropped = True
+            self._let_go(time_ns, request)
 
     def open(self, channel: Channel, idle: str, time_ns: int) -> Account:
         """The account of a channel, made where it is new; what is in flight shares in it from then on."""
         account = self.accounts.get(channel.id)
         if account is None:
-            account = self.accounts[channel.id] = Account(channel, idle, time_ns, self._first + len(self._log))
-            for request in self.requests.values():
-                account.clock.begin(request.key, request.weight)
+            tariff = Tariff([self.clock.at(time_ns)[0]])
+            account = Account(channel, idle, time_ns, self._first + len(self._ended), tariff)
+            self.accounts[channel.id] = account
         account.channel, account.idle = channel, idle
         for each in self.accounts.values():
             each.counted = not any(contains(whole.channel, each.channel) for whole in self.accounts.values())
@@ -203,86 +216,69 @@ class Accounts:
     # -- settling -------------------------------------------------------------------------------------------------
 
     def settle(self, until_ns: int, finished: Finished | None = None) -> None:
-        """Walks along all that ended by then; no event before it comes any more, or it counts as late.
+        """Takes in all that ended by then; no event before it comes any more, or it counts as late.
 
         Args:
             until_ns: up to when (ns).
             finished: told of every request that is settled by this.
         """
         self._until_ns = max(self._until_ns, until_ns)
+        self.clock.change(self._in_order(until_ns), 0)
         for account in self.accounts.values():
             while account.waiting and account.waiting[0][1] <= until_ns:
-                self._walk(account, *account.waiting.popleft(), finished)
-            behind = until_ns - account.time_ns > PATIENCE_NS or len(self._log) > MOST_EVENTS
+                self._take(account, *account.waiting.popleft())
+            behind = until_ns - account.time_ns > PATIENCE_NS or len(self.clock.history[0]) > MOST_EVENTS
             if behind and not account.waiting:
-                self._walk(account, account.time_ns, until_ns, 0, 0, 0, finished)
+                self._take(account, account.time_ns, until_ns, 0, 0, 0)
+            self._charge(account, finished)
         self._forget()
 
-    def _walk(
-        self,
-        account: Account,
-        start_ns: int,
-        end_ns: int,
-        active: int,
-        idle: int,
-        other: int,
-        finished: Finished | None,
-    ) -> None:
-        clock, name = account.clock, account.channel.id
-        clock.unattributed += other
+    def _take(self, account: Account, start_ns: int, end_ns: int, active: int, idle: int, other: int) -> None:
+        tariff = account.tariff
+        tariff.unattributed += other
         if start_ns < account.time_ns:  # it was away for so long that events have passed
             since_ns = min(account.time_ns, end_ns)
             late_a = active * (since_ns - start_ns) // max(1, end_ns - start_ns)
             late_i = idle * (since_ns - start_ns) // max(1, end_ns - start_ns)
-            clock.unattributed += late_a + late_i
+            tariff.unattributed += late_a + late_i
             start_ns, active, idle = since_ns, active - late_a, idle - late_i
-        duration_ns = max(1, end_ns - start_ns)
-        log, at, count = self._log, account.cursor - self._first, len(self._log)
-        used_a = used_i = 0
-        before_ns = start_ns
-        while at < count:
-            time_ns, kind, request, weight = log[at]
-            if time_ns > end_ns:
-                break
-            at += 1
-            if time_ns > before_ns:
-                upto_a = active * (time_ns - start_ns) // duration_ns
-                upto_i = idle * (time_ns - start_ns) // duration_ns if idle else 0
-                clock.use(upto_a - used_a, upto_i - used_i)
-                if clock.weight:
-                    account.busy_ns += time_ns - before_ns
-                used_a, used_i, before_ns = upto_a, upto_i, time_ns
-            if kind == BEGIN:
-                clock.begin(request.key, weight)
-            elif kind == END:
-                self._charge(request, name, account.counted, clock.end(request.key), finished)
-            elif kind == WEIGH:
-                clock.weigh(request.key, weight)
-            else:
-                clock.drop(request.key)
-        clock.use(active - used_a, idle - used_i)
-        if clock.weight:
-            account.busy_ns += max(0, end_ns - before_ns)
-        account.cursor = self._first + at
+        begin, end = self.clock.at(start_ns), self.clock.at(end_ns)
+        tariff.use(begin, end, max(1, end_ns - start_ns), active, idle)
         account.time_ns = max(account.time_ns, end_ns)
 
-    def _charge(
-        self, request: Request, channel: str, counted: bool, paid: tuple[int, int], finished: Finished | None
-    ) -> None:
-        row = request.row
-        sums = row.energy.setdefault(channel, [0, 0])
-        sums[0] += paid[0]
-        sums[1] += paid[1]
-        if counted:
-            row.counted[0] += paid[0]
-            row.counted[1] += paid[1]
-        request.paid[channel] = paid
-        request.left -= 1
-        if not request.left:
-            energy = sum(sum(cost) for name, cost in request.paid.items() if self.accounts[name].counted)
-            row.settled += energy
-            if finished is not None:
-                finished(request, energy)
+    def _charge(self, account: Account, finished: Finished | None) -> None:
+        """Charges requests whose end the channel has gone past."""
+        ended, name, tariff, at = self._ended, account.channel.id, account.tariff, account.cursor - self._first
+        while at < len(ended) and ended[at].end_ns <= account.time_ns:
+            request = ended[at]
+            at += 1
+            active, idle = tariff.cost(request.parts)
+            if name in request.paid:
+                before = request.paid[name]
+                active, idle = active + before[0], idle + before[1]
+            request.paid[name] = active, idle
+            request.left -= 1
+            if request.dropped:
+                tariff.drop(active + idle)
+                continue
+            tariff.charged += active + idle
+            row = request.row
+            sums = row.energy.get(name)
+            if sums is None:
+                sums = row.energy[name] = [0, 0]
+            sums[0] += active
+            sums[1] += idle
+            if account.counted:
+                row.counted[0] += active
+                row.counted[1] += idle
+            if not request.left:
+                energy = sum(sum(cost) for channel, cost in request.paid.items() if self.accounts[channel].counted)
+                row.settled += energy
+                if finished is not None:
+                    finished(request, energy)
+        account.cursor = self._first + at
+        if at == len(ended) and not self.requests:
+            tariff.drop(tariff.shared - tariff.charged)  # what rounding has left over
 
     def bucket(self, request: Request, energy: int, time_s: float) -> None:
         """Puts a settled request into its route's histogram."""
@@ -298,7 +294,7 @@ class Accounts:
             for part in (0, 1):
                 row.grams[part] += joules(row.counted[part] - row.priced[part]) * g_per_j
                 row.priced[part] = row.counted[part]
-        unattributed = sum(account.clock.unattributed for account in self.accounts.values() if account.counted)
+        unattributed = sum(account.tariff.unattributed for account in self.accounts.values() if account.counted)
         self.unattributed_g += max(0.0, joules(unattributed - self._unattributed_priced)) * g_per_j
         self._unattributed_priced = unattributed
 
@@ -313,7 +309,7 @@ class Accounts:
                 account.channel.method,
                 joules(account.metered),
                 joules(account.pending),
-                joules(account.clock.unattributed),
+                joules(account.tariff.unattributed),
                 account.idle,
                 account.counted,
             )
@@ -346,9 +342,9 @@ class Accounts:
         return self.unattributed_g if self._is_priced else None
 
     def rates(self) -> dict[str, tuple[int, int]]:
-        """Of each channel that counts, its clock (2⁻¹⁶⁰ J per 2⁻¹⁰ of weight) and the time it went (ns)."""
+        """Of each channel that counts, its tariff by now (see there), and how long (ns) any was in flight by then."""
         return {
-            name: (account.clock.active + account.clock.idle, account.busy_ns)
+            name: (account.tariff.active[-1] + account.tariff.idle[-1], self.clock.at(account.time_ns)[1])
             for name, account in self.accounts.items()
             if account.counted
         }
@@ -379,7 +375,7 @@ class Accounts:
             self._hour_s,
             "",
             None,
-            unattributed_j={name: joules(account.clock.unattributed) for name, account in self.accounts.items()},
+            unattributed_j={name: joules(account.tariff.unattributed) for name, account in self.accounts.items()},
         )
         told = [sums.since(self._hour_began.get(key)) for key, sums in now.items()]
         if hour_s != self._hour_s:
@@ -404,86 +400,131 @@ class Accounts:
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
-    def _add(self, time_ns: int, kind: int, request: Request) -> None:
+    def _in_order(self, time_ns: int) -> int:
+        """The time of an event, or the earliest that it can still be of."""
         if time_ns < self._until_ns:
             self.late += 1
-            time_ns = self._until_ns
-        if self._log and time_ns < self._log[-1][0]:
-            time_ns = self._log[-1][0]
-        if self.accounts:
-            self._log.append((time_ns, kind, request, request.weight))
+        return max(time_ns, self._until_ns, self.clock.time_ns)
+
+    def _part(self, request: Request, now: int) -> None:
+        """A stretch of a request is over."""
+        if request.weight and now > request.since:
+            request.parts.append((request.weight, request.since, now))
+            self._many_parts = self._many_parts or len(request.parts) > MOST_PARTS
+        request.since = now
+
+    def _let_go(self, time_ns: int, request: Request) -> None:
+        """A request is in flight no more."""
+        del self.requests[request.key]
+        self._part(request, self.clock.change(self._in_order(time_ns), -request.weight))
+        request.end_ns = self.clock.time_ns
+        request.left = len(self.accounts)
+        if request.left:
+            self._ended.append(request)
 
     def _forget(self) -> None:
-        """Lets go of events that every channel has passed."""
-        passed = min((account.cursor for account in self.accounts.values()), default=self._first) - self._first
+        """Lets go of what every channel has gone past."""
+        accounts = self.accounts.values()
+        self.clock.forget(min((account.time_ns for account in accounts), default=self._until_ns))
+        passed = min((account.cursor for account in accounts), default=self._first) - self._first
         if passed:
-            del self._log[:passed]
+            del self._ended[:passed]
             self._first += passed
+        if self._many_parts or any(len(account.tariff.virtual) > MOST_KNOTS for account in accounts):
+            self._sum_up()
+
+    def _sum_up(self) -> None:
+        """Sums up what requests in flight owe so far, so that curves need not go back to their beginnings."""
+        self._many_parts = False
+        accounts = self.accounts.values()
+        now = min(account.tariff.virtual[-1] for account in accounts)
+        for request in self.requests.values():
+            over = [(weight, begin, min(end, now)) for weight, begin, end in request.parts if begin < now]
+            if request.weight and request.since < now:
+                over.append((request.weight, request.since, now))
+                request.since = now
+            for account in accounts:
+                active, idle = account.tariff.cost(over)
+                before = request.paid.get(account.channel.id, (0, 0))
+                request.paid[account.channel.id] = before[0] + active, before[1] + idle
+            request.parts = [(weight, max(begin, now), end) for weight, begin, end in request.parts if end > now]
+        waiting = [begin for request in self._ended for _, begin, _ in request.parts]
+        oldest = min([now, *waiting])
+        for account in accounts:
+            account.tariff.forget(oldest)
 
     # -- written down ---------------------------------------------------------------------------------------------
 
     def state(self) -> State:
-        """All of it, for `of`."""
+        """All of it, for `of`: the sums, and, by itself, what only who goes on with the books needs."""
         rows = list(self.rows.values())
         numbers = {id(row): number for number, row in enumerate(rows)}
-        known = {id(request): request for _, _, request, _ in self._log}
-        known.update((id(request), request) for request in self.requests.values())
-        requests = list(known.values())
-        places = {id(request): number for number, request in enumerate(requests)}
-        return (
-            self.id, self.late, self.lost, self.dropped, self.unattributed_g, self._unattributed_priced,
-            self._is_priced, self._first, self._until_ns, self._hour_s,
-            [(key, *_values(hour)) for key, hour in self._hour_began.items()],
-            [_values(row) for row in rows],
-            [(*_values(request)[:1], numbers[id(request.row)], *_values(request)[2:]) for request in requests],
-            [places[id(request)] for request in self.requests.values()],
-            [(time_ns, kind, places[id(request)], weight) for time_ns, kind, request, weight in self._log],
-            [_account_state(account) for account in self.accounts.values()],
+        hours = [(key, *_values(hour)) for key, hour in self._hour_began.items()]
+        going = (
+            self._first, self._until_ns, self._hour_s, hours, _values(self.clock),
+            [_request_state(request, numbers) for request in self.requests.values()],
+            [_request_state(request, numbers) for request in self._ended],
+            [(list(account.waiting), account.cursor, account.reading, *_values(account.tariff)[:5])
+             for account in self.accounts.values()],
         )  # fmt: skip
+        sums = (
+            self.id, self.late, self.lost, self.dropped, self.unattributed_g, self._unattributed_priced,
+            self._is_priced, [_values(row) for row in rows],
+            [(_values(account.channel), account.idle, account.time_ns, account.metered, account.counted,
+              account.pending, *_values(account.tariff)[5:]) for account in self.accounts.values()],
+        )  # fmt: skip
+        return sums, marshal.dumps(going)
 
     @classmethod
-    def of(cls, state: State) -> Accounts:
-        """The books that were written down."""
+    def sums_of(cls, state: State) -> Accounts:
+        """The books that were written down, to be looked at only: without the requests that are in them."""
         made = cls()
         (
             made.id, made.late, made.lost, made.dropped, made.unattributed_g, made._unattributed_priced,
-            made._is_priced, made._first, made._until_ns, made._hour_s, hours, row_states, request_states, in_flight,
-            log, accounts,
-        ) = state  # fmt: skip
+            made._is_priced, rows, accounts,
+        ) = state[0]  # fmt: skip
+        made.rows = {(service, route): Row(service, route, *values) for service, route, *values in rows}
+        for channel, idle, time_ns, metered, counted, pending, shared, charged, unattributed in accounts:
+            tariff = Tariff([0], shared=shared, charged=charged, unattributed=unattributed)
+            account = Account(Channel(*channel), idle, time_ns, 0, tariff, metered=metered, counted=counted)
+            account.waiting.append((0, 0, pending - account.pending, 0, 0))
+            made.accounts[account.channel.id] = account
+        return made
+
+    @classmethod
+    def of(cls, state: State) -> Accounts:
+        """The books that were written down, to go on with."""
+        made, going = cls.sums_of(state), marshal.loads(state[1])
+        made._first, made._until_ns, made._hour_s, hours, clock, flying, ended, accounts = going
         made._hour_began = {key: ServedHour(*values) for key, *values in hours}
-        rows = [Row(*values) for values in row_states]
-        made.rows = {(row.service, row.route): row for row in rows}
-        requests = [Request(key, rows[row], *values) for key, row, *values in request_states]
-        made.requests = {requests[place].key: requests[place] for place in in_flight}
-        made._log = [(time_ns, kind, requests[place], weight) for time_ns, kind, place, weight in log]
-        made.accounts = {account.channel.id: account for account in map(_account_of, accounts)}
+        made.clock = VirtualClock(*clock)
+        rows = list(made.rows.values())
+        made.requests = {values[0]: _request_of(values, rows) for values in flying}
+        made._ended = [_request_of(values, rows) for values in ended]
+        for account, (waiting, cursor, reading, *curves) in zip(made.accounts.values(), accounts, strict=True):
+            account.waiting, account.cursor, account.reading = deque(waiting), cursor, reading
+            tariff = account.tariff
+            account.tariff = Tariff(*curves, tariff.shared, tariff.charged, tariff.unattributed)
         return made
 
 
+@cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(entry.name for entry in fields(kind))
+
+
 def _values(thing: Any) -> list[Any]:
-    return [getattr(thing, entry.name) for entry in fields(thing)]
+    return [getattr(thing, name) for name in _names(type(thing))]
 
 
-def _account_state(account: Account) -> State:
-    clock = account.clock
+def _request_state(request: Request, rows: Mapping[int, int]) -> State:
     return (
-        _values(account.channel),
-        (
-            *_values(account)[1:4],
-            list(account.waiting),
-            account.metered,
-            account.counted,
-            account.reading,
-            account.busy_ns,
-        ),
-        (clock.weight, clock.active, clock.idle, clock.pending, clock.unattributed, *clock.rests),
-        [(key, *_values(share)) for key, share in clock.shares.items()],
-    )
+        request.key, rows[id(request.row)], request.begin_ns, request.weight, request.since, request.parts,
+        request.paid, request.end_ns, request.tokens, request.flops, request.items, request.status, request.dropped,
+        request.left,
+    )  # fmt: skip
 
 
-def _account_of(state: State) -> Account:
-    channel, (idle, time_ns, cursor, waiting, *values), sums, shares = state
-    weight, active, idle_clock, pending, unattributed, active_rest, idle_rest = sums
-    held = {key: Share(*share) for key, *share in shares}
-    clock = VirtualClock(weight, active, idle_clock, pending, unattributed, held, active_rest, idle_rest)
-    return Account(Channel(*channel), idle, time_ns, cursor, clock, deque(waiting), *values)
+def _request_of(values: Sequence[Any], rows: Sequence[Row]) -> Request:
+    key, row, *others = values
+    return Request(key, rows[row], *others)

@@ -58,14 +58,14 @@ class Reader:
         if found is None:
             return None
         told, state = found
-        books = Accounts.of(state)
+        books = Accounts.sums_of(state)
         return Snapshot(
             time_s=told["time_s"],
             run=told["run"],
             host=told["host"],
             owner_pid=told["pid"],
             workers=told["workers"],
-            in_flight=len(books.requests),
+            in_flight=told["in_flight"],
             channels=books.channel_totals(told["host"]),
             routes=books.route_totals(told["host"], request_id),
             unattributed_g=books.unattributed_carbon_g,

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from joulegram import config
+from joulegram.curves.virtual_clock import MOST_WEIGHT
 from joulegram.host.clock import Clock
 from joulegram.host.ring import Ring
 from joulegram.host.shared_memory import memory_folder
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from joulegram.serving.reading import Reader
     from joulegram.serving.snapshot import Result, Snapshot
 
-MOST_WEIGHT = 2.0**80
 AMOUNTS = ("tokens", "flops", "items")
 # Devices that a process may see: processes that see others have other books.
 _VISIBLE = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
