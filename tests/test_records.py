@@ -26,6 +26,7 @@ from joulegram.records import (
     PriceBook,
     Pue,
     Record,
+    ServedHour,
     SpanRecord,
     StepCount,
     from_line,
@@ -62,6 +63,8 @@ RECORDS: list[Record] = [
     ),
     StepCount("fit", "no arrays", None, "its shapes depend on values", layers=[]),
     PhaseMoments("cpu:0", 5, 9, ["data"], [0.5], [0.0], [1.25], [2.5], [[7.0], [3.5, 0.1]]),
+    ServedHour("books-1", 3600, "s", "/a", 5, 1, 30.0, 1e12, 2.0, {"gpu:A": (9.0, 2.0)}),
+    ServedHour("books-1", 3600, "", None, unattributed_j={"gpu:A": 6.0}),
     Lineage("r0", 1.5, 0.25, 60.0),
     Note(5, "meter", "gone"),
     Heartbeat(ANCHOR),
@@ -195,3 +198,17 @@ def test_a_price_is_read_from_plain_types() -> None:
 
 def test_a_header_says_which_version_of_the_format_it_is() -> None:
     assert json.loads(HEADER.to_line())["version"] == FORMAT_VERSION
+
+
+def test_hours_of_a_server_add_up_and_subtract_channel_by_channel() -> None:
+    early = ServedHour("b", 3600, "s", "/a", 2, 1, 10.0, 0.0, 0.0, {"gpu:A": (5.0, 1.0)}, {"gpu:A": 4.0})
+    late = ServedHour(
+        "b", 3600, "s", "/a", 5, 1, 30.0, 0.0, 0.0, {"gpu:A": (9.0, 2.0), "gpu:B": (1.0, 0.0)}, {"gpu:A": 6.0}
+    )
+    added = late.since(early)
+    assert (added.requests, added.failed, added.tokens) == (3, 0, 20.0)
+    assert added.energy_j == {"gpu:A": (4.0, 1.0), "gpu:B": (1.0, 0.0)}
+    assert added.plus(early) == late
+    assert late.since(None) is late
+    assert late.on_host("alpha").energy_j["alpha/gpu:B"] == (1.0, 0.0)
+    assert from_line(late.to_line()) == late

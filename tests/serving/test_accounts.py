@@ -175,8 +175,8 @@ late = st.lists(
 def test_whatever_comes_in_whatever_order_nothing_is_lost_and_nothing_counted_twice(steps: list[Any]) -> None:
     books, ends, finished = Accounts(), dict[str, int](), list[int]()
 
-    def settled(request: Request, energy: int) -> None:
-        finished.append(energy)
+    def settled(request: Request) -> None:
+        finished.append(request.energy)
 
     for step in steps:
         if isinstance(step, Happening):
@@ -255,8 +255,8 @@ def test_a_channel_that_is_away_lets_events_pass_and_its_joules_of_that_time_are
     books, finished = Accounts(), list[int]()
     books.open(channel("gpu:A"), "", 0)
     books.begin(0, 1, "s", "/a", 1.0)
-    books.end(NS, 1, finished=lambda request, energy: finished.append(energy))
-    books.settle(NS + PATIENCE_NS, lambda request, energy: finished.append(energy))
+    books.end(NS, 1, finished=lambda request: finished.append(request.energy))
+    books.settle(NS + PATIENCE_NS, lambda request: finished.append(request.energy))
     assert finished == [0]
     books.use("gpu:A", 0, 2 * (NS + PATIENCE_NS), 100.0, 0.0, 0.0)
     books.begin(NS + PATIENCE_NS, 2, "s", "/a", 1.0)
@@ -288,7 +288,7 @@ def test_a_part_that_a_wall_meter_contains_is_shown_and_not_added() -> None:
         books.use(name, 0, NS, 100.0 if name == "gpu:A" else 300.0, 0.0, 0.0)
     books.begin(0, 1, "s", "/a", 1.0)
     books.end(NS, 1)
-    books.settle(NS, lambda request, energy: finished.append(energy))
+    books.settle(NS, lambda request: finished.append(request.energy))
     assert [joules(energy) for energy in finished] == [300.0]
     books.price(1e-4)
     (row,) = books.route_totals("alpha", str)

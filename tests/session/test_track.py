@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 
 import joulegram
+from joulegram.host.clock import Clock
+from joulegram.ledger.stored import read_run
+from joulegram.records import ServedHour
 
 FIGURES = ("energy_j", "node_energy_j", "facility_energy_j", "carbon_g")
 
@@ -358,3 +361,22 @@ def test_power_is_not_shown_over_less_than_its_meter_resolves() -> None:
         assert len(steps_s) == 1 or min(steps_s) >= 0.05
         joules = sum(watts * seconds for watts, seconds in zip(power["node_power_w"], steps_s, strict=True))
         assert joules == pytest.approx(document["footprint"]["node_energy_j"]["value"], rel=0.05, abs=0.05)
+
+
+def test_what_is_told_last_comes_after_the_last_counter_and_before_the_journal_ends(tmp_path: Path) -> None:
+    run = joulegram.start("served")
+    recorder = run.recorder
+    assert recorder is not None
+    intervals = recorder.settled(tuple)
+    told: list[int] = []
+
+    def last() -> None:
+        told.append(len(intervals))
+        recorder.tell(ServedHour("books", 0, "s", "/a", requests=7))
+
+    run.close(last=last)
+    assert run.recorder is None
+    assert told[0] > 0
+    (stored,) = [read_run(folder, Clock()) for folder in (tmp_path / "ledger").iterdir()]
+    assert stored is not None
+    assert [hour.requests for hour in stored.served()] == [7]

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import marshal
 import os
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cache
 from typing import Any
 
 from joulegram.curves.virtual_clock import Part, Tariff, VirtualClock, fine, joules, units
@@ -60,6 +60,8 @@ class Request:
     dropped: bool = False
     left: int = 0
     """Channels that have not yet gone past its end."""
+    energy: int = 0
+    """What it has been charged by the others, those left out that another contains (2⁻⁹⁶ J)."""
 
 
 @dataclass(slots=True)
@@ -109,8 +111,8 @@ class Account:
         return self.tariff.shared - self.tariff.charged + sum(sum(interval[2:]) for interval in self.waiting)
 
 
-Finished = Callable[[Request, int], None]
-"""Told of a request that is settled, and its energy (2⁻¹⁶⁰ J)."""
+Finished = Callable[[Request], None]
+"""Told of a request that is settled."""
 
 
 class Accounts:
@@ -184,7 +186,7 @@ class Accounts:
         row.tokens, row.flops, row.items = row.tokens + tokens, row.flops + flops, row.items + items
         self._let_go(time_ns, request)
         if not request.left and finished is not None:
-            finished(request, 0)
+            finished(request)
 
     def drop(self, time_ns: int, key: int) -> None:
         """A request's process is gone: what it owes is nobody's."""
@@ -271,19 +273,19 @@ class Accounts:
             if account.counted:
                 row.counted[0] += active
                 row.counted[1] += idle
+                request.energy += active + idle
             if not request.left:
-                energy = sum(sum(cost) for channel, cost in request.paid.items() if self.accounts[channel].counted)
-                row.settled += energy
+                row.settled += request.energy
                 if finished is not None:
-                    finished(request, energy)
+                    finished(request)
         account.cursor = self._first + at
         if at == len(ended) and not self.requests:
             tariff.drop(tariff.shared - tariff.charged)  # what rounding has left over
 
-    def bucket(self, request: Request, energy: int, time_s: float) -> None:
+    @staticmethod
+    def bucket(request: Request, energy_j: float, time_s: float) -> None:
         """Puts a settled request into its route's histogram."""
-        energy_j = joules(energy)
-        number = next((n for n, edge_j in enumerate(BUCKETS_J) if energy_j <= edge_j), len(BUCKETS_J))
+        number = bisect_left(BUCKETS_J, energy_j)
         request.row.buckets[number] += 1
         request.row.exemplars[number] = (request.key, energy_j, time_s)
 
@@ -504,24 +506,19 @@ class Accounts:
         for account, (waiting, cursor, reading, *curves) in zip(made.accounts.values(), accounts, strict=True):
             account.waiting, account.cursor, account.reading = deque(waiting), cursor, reading
             tariff = account.tariff
-            account.tariff = Tariff(*curves, tariff.shared, tariff.charged, tariff.unattributed)
+            tariff.virtual, tariff.active, tariff.idle, tariff.active_slope, tariff.idle_slope = curves
         return made
 
 
-@cache
-def _names(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(entry.name for entry in fields(kind))
-
-
 def _values(thing: Any) -> list[Any]:
-    return [getattr(thing, name) for name in _names(type(thing))]
+    return [getattr(thing, entry.name) for entry in fields(thing)]
 
 
 def _request_state(request: Request, rows: Mapping[int, int]) -> State:
     return (
         request.key, rows[id(request.row)], request.begin_ns, request.weight, request.since, request.parts,
         request.paid, request.end_ns, request.tokens, request.flops, request.items, request.status, request.dropped,
-        request.left,
+        request.left, request.energy,
     )  # fmt: skip
 
 

@@ -17,10 +17,8 @@ if TYPE_CHECKING:
     from joulegram.serving.owner import Owner, Recorded
 
 FIRST_S = 0.01
-TICK_S = 0.2
-"""How often the owner settles what can be settled."""
-LOOK_S = 0.5
-"""How often another process looks whether there is still an owner."""
+PERIOD_S = 0.5
+"""How often the owner settles what can be settled, and other processes look whether there is still an owner."""
 CLOSE_WAIT_S = 3.0
 
 
@@ -90,7 +88,7 @@ class Worker:
                     if not self._complained:
                         warn(f"joulegram cannot count what requests cost: {problem!r}")
                     self._complained = True
-            wait_s = TICK_S if self.owner is not None else LOOK_S
+            wait_s = PERIOD_S
 
     def _start_thread(self) -> threading.Thread | None:
         thread = threading.Thread(target=self._work, name="joulegram-serving", daemon=True)
