@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from http import HTTPStatus
 from math import nan
 from pathlib import Path
 
@@ -278,6 +279,44 @@ def test_what_cannot_be_a_weight_or_an_amount_is_ignored_with_one_word(
     host.go_on(0.5)
     assert route_j(seen(service), "/a") == pytest.approx(100.0, rel=1e-9)
     assert "is ignored" in caplog.text
+
+
+def test_routes_and_statuses_of_any_kind_never_reach_the_server_as_an_error(host: Host) -> None:
+    service = host.serve()
+    for route, status in (
+        (b"/bytes", "ok"), (None, None), ("\ud800\x00", -1), ("/a", 1 << 20), (["/list"], HTTPStatus.BAD_GATEWAY),
+    ):  # fmt: skip
+        service.begin(route).end(status)  # type: ignore[arg-type]
+    host.go_on(1.0)
+    found = {row.route: row.failed for row in seen(service).routes}
+    assert found == {"b'/bytes'": 0, "None": 0, "?\x00": 0, "/a": 0, "['/list']": 1}
+
+
+def test_a_recording_that_somebody_ends_is_begun_again_and_the_meter_goes_on(host: Host) -> None:
+    service = host.serve()
+    host.go_on(1.0)
+    host.runs[-1].alive = False
+    host.go_on(70.0, step_s=0.5)
+    assert [run.id for run in host.runs] == ["run-1", "run-1"]
+    request = service.begin("/a")
+    host.go_on(1.0)
+    request.end(200)
+    host.go_on(1.0)
+    assert route_j(seen(service), "/a") == pytest.approx(100.0, rel=1e-9)
+    assert seen(service).channels[GPU].meter_j == pytest.approx(host.metered_j(), abs=10.0)
+
+
+def test_a_stream_that_changes_its_weight_all_the_time_costs_what_it_had_part_in(host: Host) -> None:
+    service = host.serve(weigh_by="tokens")
+    stream, other = service.begin("/stream"), service.begin("/other", weight=0.0)
+    for _ in range(400):
+        stream.add(tokens=1)
+        host.go_on(0.05)
+    stream.end(200)
+    other.end(200)
+    host.go_on(1.0)
+    assert route_j(seen(service), "/stream") == pytest.approx(2000.0, rel=1e-9)
+    assert seen(service).routes[0].tokens == 400.0
 
 
 def test_hours_of_routes_go_to_the_ledger_and_add_up_to_what_was_counted(host: Host) -> None:

@@ -60,6 +60,8 @@ class Request:
 
     def __init__(self, service: Service, ring: Ring | None, route: str, weight: float) -> None:
         self._service, self._ring = service, ring
+        if route.__class__ is not str:
+            route = str(route)
         self.route = route
         self.tokens = self.flops = self.items = 0.0
         self.status = 0
@@ -113,6 +115,8 @@ class Request:
         if self.end_ns is not None:
             return
         self.end_ns = now_ns = self._service._now_ns()
+        if status.__class__ is not int or not 0 <= status < 1 << 16:  # an enumeration; or nothing that a ring can hold
+            status = int(status) if isinstance(status, int) and 0 <= status < 1 << 16 else 0
         self.status = status
         if self._number:
             self._ring.end(  # type: ignore[union-attr]  # as above
