@@ -115,8 +115,8 @@ class Request:
         if self.end_ns is not None:
             return
         self.end_ns = now_ns = self._service._now_ns()
-        if status.__class__ is not int or not 0 <= status < 1 << 16:  # an enumeration; or nothing that a ring can hold
-            status = int(status) if isinstance(status, int) and 0 <= status < 1 << 16 else 0
+        if status.__class__ is not int or not 0 <= status < 1 << 16:
+            status = _status(status)
         self.status = status
         if self._number:
             self._ring.end(  # type: ignore[union-attr]  # as above
@@ -322,6 +322,11 @@ def _device_set(given: Mapping[str, Any]) -> str:
     seen = [os.environ.get(variable, "") for variable in _VISIBLE]
     told = repr((config.load({"meters": given.get("meters")}).meters, seen, sys.version_info[:2]))
     return f"{zlib.crc32(told.encode()):08x}"
+
+
+def _status(status: object) -> int:
+    """A status of any kind as a number that a ring can hold: an enumeration's, or none."""
+    return int(status) if isinstance(status, int) and 0 <= status < 1 << 16 else 0
 
 
 _said: set[str] = set()
