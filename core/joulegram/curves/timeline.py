@@ -97,18 +97,15 @@ class Timeline:
             here = np.searchsorted(edges_s, wall_start_s, side="right") - 1
             times.append(start_ns)
             levels.append(float(values[here]) if here >= 0 else default)
-            for edge_s, value in zip(edges_s[here + 1 :], values[here + 1 :], strict=True):
-                edge_ns = self._reach(float(edge_s), first, end_ns)
-                if edge_ns is None:
-                    break
-                times.append(edge_ns)
-                levels.append(float(value))
+            reached_ns = self._reached(edges_s[here + 1 :], first, end_ns)
+            times += reached_ns.tolist()
+            levels += values[here + 1 : here + 1 + len(reached_ns)].tolist()
         return Steps(np.array(times, np.int64), np.array(levels))
 
-    def _reach(self, wall_s: float, first: int, end_ns: int) -> int | None:
-        """When the wall clock reached a time in the stretch that begins at anchor `first` and has no jump."""
+    def _reached(self, walls_s: Values, first: int, end_ns: int) -> Times:
+        """When the wall clock reached times, those that it did, in the stretch that begins at anchor `first`."""
         last = int(np.searchsorted(self._mono, end_ns, side="left"))
-        wall_ns = wall_s * NS_PER_S
-        piece = first + max(0, int(np.searchsorted(self._wall[first:last], wall_ns, side="right")) - 1)
-        mono_ns = int(self._mono[piece] + (wall_ns - self._wall[piece]) / self._slopes[piece])
-        return mono_ns if mono_ns < end_ns else None
+        walls_ns = walls_s * NS_PER_S
+        piece = first + np.maximum(0, np.searchsorted(self._wall[first:last], walls_ns, side="right") - 1)
+        times = (self._mono[piece] + (walls_ns - self._wall[piece]) / self._slopes[piece]).astype(np.int64)
+        return np.asarray(times[: int(np.searchsorted(times, end_ns, side="left"))], np.int64)
