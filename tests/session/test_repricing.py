@@ -47,9 +47,17 @@ def wall(monkeypatch: pytest.MonkeyPatch, neso: Host) -> Callable[[], float]:
 
 
 def tracked(wall: Callable[[], float], until_s: float = BOUNDARY_S + 0.25) -> RecordedRun:
+    """A run that has heard of its feed, or that it does not answer."""
     with joulegram.track("job", pue=1.2) as run:
+        until(lambda: heard(run), "an answer, or none")
         until(lambda: wall() > until_s, "end of the job")
     return joulegram.open_ledger().run(run.id)
+
+
+def heard(run: joulegram.Run) -> bool:
+    prices = run._prices
+    timed = prices is not None and prices.book is not None and any(p.start_s is not None for p in prices.book.intensity)
+    return timed or (prices is not None and bool(prices._noted))
 
 
 def again(run: RecordedRun, now_s: float, **given: Any) -> Repriced:
@@ -168,12 +176,12 @@ def test_a_feed_that_corrects_itself_changes_the_price_once(neso: Host, wall: Ca
     assert not second.changed
 
 
-def test_while_the_feed_answers_a_run_is_priced_as_it_goes(neso: Host, wall: Callable[[], float]) -> None:
-    known = {BEFORE_S: 100.0, AFTER_S: 100.0}
+def test_while_the_feed_answers_a_run_is_priced_as_it_goes(neso: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {BEFORE_S: 100.0, AFTER_S: 400.0}
     teach(neso, known)
+    neso.now_s = set_wall(monkeypatch, BOUNDARY_S - HALF_HOUR_S / 2)
     with joulegram.track("job", pue=1.2) as live:
         until(lambda: len(live.footprint().carbon) > 1, "an answer")
-        until(lambda: wall() > BOUNDARY_S + 0.1, "end of the job")
     run = joulegram.open_ledger().run(live.id)
     assert run.book.basis == "direct"
     assert run.footprint().carbon_g.value == pytest.approx(integral_g(run, known), rel=1e-9)
