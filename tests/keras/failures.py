@@ -182,7 +182,7 @@ def test_a_step_that_the_monitor_stumbles_over_runs_all_the_same(
     def breaks(*_: Any) -> Any:
         raise RuntimeError("a bug of joulegram's")
 
-    monkeypatch.setattr("joulegram_keras.watch.Watch._end_step", breaks)
+    monkeypatch.setattr("joulegram_keras.watch.Watch._end_execution", breaks)
     model = net()
     history = fit(monitor(), model=model).history
     assert len(history["loss"]) == 2
