@@ -15,8 +15,9 @@ from measure import Figure, seconds_of
 from joulegram.config import Settings
 from joulegram.feeds.cache import Cache
 from joulegram.feeds.energidataservice import EnergiDataServiceFeed
-from joulegram.feeds.fetching import BACK_S, LOOK_S, Fetcher, Watch
+from joulegram.feeds.fetching import BACK_S, Fetcher, Watch
 from joulegram.records import Anchor, Channel, End, Header, IntensityPoint, Knots, PriceBook, Pue
+from joulegram.session.prices import LOOK_S
 from joulegram.session.recorded import open_ledger
 from joulegram.session.repricing import reprice
 from joulegram.units import NS_PER_S

@@ -16,6 +16,7 @@ from joulegram.units import (
     show_mass,
     show_percent,
     show_power,
+    utc_s,
 )
 
 
@@ -93,3 +94,16 @@ def test_what_is_shown_is_within_half_a_percent_of_the_energy(energy_j: float) -
     number, unit = show_energy(energy_j).replace(",", "").split()
     assert float(number) * UNITS[unit] == pytest.approx(energy_j, rel=5.1e-3)
     assert re.fullmatch(r"[\d.]+", number)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected_s"),
+    [
+        ("1970-01-01T01:00", 3600),
+        (" 1970-01-01T01:00:00+01:00 ", 0),
+        ("1970-01-02", 86400),
+        ("1970-01-01 00:00:01Z", 1),
+    ],
+)
+def test_a_time_without_an_offset_is_in_utc(text: str, expected_s: float) -> None:
+    assert utc_s(text) == expected_s

@@ -5,6 +5,8 @@ Constants convert between the two; the `show_*` functions are for tables and pag
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 J_PER_KWH = 3.6e6
 NS_PER_S = 1_000_000_000
 
@@ -20,6 +22,16 @@ _COUNT = (
     (1e6, "MFLOP"),
     (1.0, "FLOP"),
 )
+
+
+def utc_s(text: str) -> float:
+    """Seconds since 1970 of an ISO 8601 time; one that names no offset is in UTC.
+
+    Raises:
+        ValueError: it is no time.
+    """
+    moment = datetime.fromisoformat(text.strip())
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def show_energy(energy_j: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +22,6 @@ class Loop:
         self.run = run
         self.phase = "other"
         self._spans: dict[str, joulegram.Span] = {}
-        self._is_first_lap = True
 
     def enter(self, phase: str) -> None:
         """Begins a phase."""
@@ -46,16 +44,7 @@ class Loop:
 
     def lap(self) -> Mapping[str, float]:
         """What was added since the last lap; the first waits a moment for there to be figures at all."""
-        run = self.run
-        if run is None:
-            return {}
-        until_s = time.monotonic() + FIRST_FIGURE_S
-        while self._is_first_lap and run.id and run.status == "running" and time.monotonic() < until_s:
-            if run.footprint().carbon_g.value:
-                break
-            time.sleep(0.01)
-        self._is_first_lap = False
-        return run.lap()
+        return self.run.lap(FIRST_FIGURE_S) if self.run is not None else {}
 
     def end(self, status: Any, error: BaseException | str | None = None) -> None:
         """Ends the run with all that is open, the innermost first; again is harmless."""

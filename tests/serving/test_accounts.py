@@ -335,3 +335,14 @@ def test_the_hours_of_a_route_add_up_to_it() -> None:
     assert sum(hour.unattributed_j["gpu:A"] for (_, route), hour in told.items() if route is None) == pytest.approx(
         30.0
     )
+
+
+def test_what_was_served_before_any_counter_was_read_has_no_grams_which_is_not_none_of_them() -> None:
+    books = Accounts()
+    books.begin(0, 1, "s", "/a", 1.0)
+    books.end(NS, 1)
+    books.settle(NS)
+    books.price(1e-3)
+    (row,) = books.route_totals("alpha", str)
+    assert (row.requests, row.energy_j, row.carbon_g) == (1, {}, None)
+    assert books.unattributed_carbon_g is None

@@ -216,6 +216,12 @@ def test_laps_add_up_to_the_run() -> None:
         assert total == pytest.approx(figure if isinstance(figure, float) else figure.value, rel=1e-9)
 
 
+def test_a_first_lap_may_wait_for_there_to_be_figures() -> None:
+    with joulegram.track("short") as run:
+        assert run.lap(patience_s=60)["carbon_g"] > 0
+        assert "duration_s" in run.lap(patience_s=60)
+
+
 def test_a_resumed_run_names_its_parent_and_carries_the_totals_on() -> None:
     with joulegram.track("first") as first:
         work()

@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
@@ -19,10 +18,10 @@ from joulegram.feeds.annual import resolve
 from joulegram.feeds.cache import Cache
 from joulegram.feeds.choice import ANNUAL, AUTO
 from joulegram.feeds.fetching import Wait
-from joulegram.pricing import Hours
+from joulegram.report.words import hours_in_words
 from joulegram.session.recorded import OpenLedger, RecordedRun
 from joulegram.session.repricing import Repriced, reprice
-from joulegram.units import show_duration, show_mass
+from joulegram.units import show_mass, utc_s
 
 _AGO = re.compile(r"(\d+)\s*([hdw])")
 _UNITS_S = {"h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
@@ -57,10 +56,9 @@ def since_s(text: str, now_s: float) -> float:
     if ago:
         return now_s - int(ago[1]) * _UNITS_S[ago[2]]
     try:
-        moment = datetime.fromisoformat(text.strip())
+        return utc_s(text)
     except ValueError:
         raise ConfigError(f"--since {text!r}: a time ago (12h, 7d, 2w) or a date (2026-06-24) is needed") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def chosen_runs(ledger: OpenLedger, ids: Sequence[str], since: float | None) -> Iterator[RecordedRun]:
@@ -181,16 +179,5 @@ def _grams(side: Mapping[str, Any]) -> str:
 def _words(row: Mapping[str, Any]) -> str:
     if "hours" not in row:
         return str(row["why"])
-    known = in_words(Hours(**{**row["hours"], "sources": tuple(row["hours"]["sources"])}))
+    known = hours_in_words(row["hours"])
     return f"{row['why']}: {known}" if row["why"] else f"{row['reason']}: {known}"
-
-
-def in_words(hours: Hours) -> str:
-    """How well a time's intensity is known."""
-    parts = {
-        "settled": hours.settled_s,
-        "may still be corrected": hours.provisional_s,
-        "at the yearly mean": hours.yearly_s,
-        "unknown": hours.unknown_s,
-    }
-    return ", ".join(f"{show_duration(time_s)} {what}" for what, time_s in parts.items() if time_s > 0)

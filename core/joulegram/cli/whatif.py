@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any, cast, get_args
 
 from joulegram import config
@@ -16,6 +15,7 @@ from joulegram.feeds.series import SeriesFeed
 from joulegram.options import Options
 from joulegram.records import Basis, Signal
 from joulegram.session.recorded import RecordedRun
+from joulegram.units import utc_s
 
 NOW = "now"
 _FILES_COUNT = (("basis", Basis, "unknown"), ("signal", Signal, "average"))
@@ -63,7 +63,6 @@ def _start_s(text: str, now_s: Callable[[], float]) -> float:
     if text == NOW:
         return now_s()
     try:
-        moment = datetime.fromisoformat(text.strip())
+        return utc_s(text)
     except ValueError:
         raise Unanswerable(f"--start {text!r} is no time (2026-06-24T10:00Z is one, or now)") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

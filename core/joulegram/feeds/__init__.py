@@ -18,7 +18,7 @@ from math import inf, isfinite
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from joulegram.config import ConfigError
+from joulegram import units
 from joulegram.options import Options
 from joulegram.records import Basis, IntensityKind, IntensityPoint, Signal
 from joulegram.web import Answer, Parameter, Site, Unanswered
@@ -128,7 +128,7 @@ class Feed(ABC):
     @property
     def source(self) -> str:
         """What its answers are kept under: the same feed with other options gives others. Holds no secret."""
-        shown = {name: self.options.shown(name) for name in sorted({*self.known} - {*self.secrets})}
+        shown = {name: self.options.shown(name) for name in sorted(self.known)}
         told = json.dumps([self.url, self.wanted_basis, self.signal, self.basis, shown])
         return f"{self.name}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
@@ -308,10 +308,9 @@ def utc_s(text: Any) -> float:
         Unavailable: it is no time.
     """
     try:
-        moment = datetime.fromisoformat(str(text))
+        return units.utc_s(str(text))
     except ValueError:
         raise Unavailable(f"{str(text)[:40]!r} is no time") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def told_s(answer: Answer) -> float | None:
@@ -339,7 +338,6 @@ def listed(value: Any, *path: str) -> list[Mapping[str, Any]]:
 
 
 __all__ = [
-    "ConfigError",
     "Feed",
     "NotAllowed",
     "NotServed",

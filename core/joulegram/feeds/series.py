@@ -10,7 +10,6 @@ import errno
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -21,6 +20,7 @@ from joulegram.curves.series import Series
 from joulegram.extras import MissingExtra
 from joulegram.feeds import LEAST_G_PER_KWH, MOST_G_PER_KWH, Feed, Reach, Unavailable, newest, number
 from joulegram.records import Basis, IntensityPoint, Signal
+from joulegram.units import utc_s
 
 TIME, INTENSITY = "time", "g_co2e_per_kwh"
 LEAST_S, MOST_S = 1e8, 1e11
@@ -168,10 +168,9 @@ def _time_s(value: Any, path: Path, line: int) -> float:
             return found
         raise ConfigError(f"{path}, row {line}: {str(value)[:40]!r} is no time in seconds since 1970")
     try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
+        return utc_s(str(value))
     except ValueError:
         raise ConfigError(f"{path}, row {line}: {str(value)[:40]!r} is no time (2026-06-24T10:00:00Z is one)") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _intensity(value: Any, path: Path, line: int) -> float:

@@ -90,13 +90,7 @@ def grid_in_words(document: Document) -> str:
     if not hours or not price.get("basis"):
         return ""
     command = f"joulegram reprice {document['run']['id']}"
-    firm = {
-        "settled": hours["settled_s"],
-        "may still be corrected": hours["provisional_s"],
-        "at the yearly mean": hours["yearly_s"],
-        "without a figure on that basis": hours["unknown_s"],
-    }
-    known = ", ".join(f"{show_duration(time_s)} {state}" for state, time_s in firm.items() if time_s > 0)
+    known = hours_in_words(hours)
     over = document["run"].get("status") != "running"
     if hours["sources"]:
         told = f"{', then '.join(hours['sources'])}, {price['basis']} basis: {known or 'no time at all'}"
@@ -106,6 +100,17 @@ def grid_in_words(document: Document) -> str:
         feeds = " and ".join(price.get("feeds", ()))
         again = f"; {feeds} would tell its hours ({command})" if over and feeds else ""
     return plain(f"Grid intensity: {told}{again}.")
+
+
+def hours_in_words(hours: Mapping[str, Any]) -> str:
+    """How well the intensity of a time is known: of which part of it, how well."""
+    firm = {
+        "settled": hours["settled_s"],
+        "may still be corrected": hours["provisional_s"],
+        "at the yearly mean": hours["yearly_s"],
+        "without a figure on that basis": hours["unknown_s"],
+    }
+    return ", ".join(f"{show_duration(time_s)} {state}" for state, time_s in firm.items() if time_s > 0)
 
 
 def _all_settled(hours: Mapping[str, Any]) -> bool:

@@ -330,7 +330,7 @@ class Accounts:
                 row.flops,
                 row.items,
                 {f"{host}/{name}": Parts(joules(a), joules(i)) for name, (a, i) in row.energy.items()},
-                Parts(*row.grams) if self._is_priced else None,
+                Parts(*row.grams) if self._is_priced and row.energy else None,
                 tuple(row.buckets),
                 joules(row.settled),
                 {n: Exemplar(request_id(key), j, time_s) for n, (key, j, time_s) in row.exemplars.items()},
@@ -340,8 +340,8 @@ class Accounts:
 
     @property
     def unattributed_carbon_g(self) -> float | None:
-        """Carbon of what is nobody's (g); None before a price is known."""
-        return self.unattributed_g if self._is_priced else None
+        """Carbon of what is nobody's (g); None where no price, or no channel, is known."""
+        return self.unattributed_g if self._is_priced and self.accounts else None
 
     def rates(self) -> dict[str, tuple[int, int]]:
         """Of each channel that counts, its tariff by now (see there), and how long (ns) any was in flight by then."""

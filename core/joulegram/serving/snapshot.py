@@ -77,8 +77,8 @@ class RouteTotals:
         flops: the same.
         items: the same.
         energy_j: by channel, of requests that ended and are settled (J).
-        carbon_g: of both parts, PUE included, priced by the hour in which it was charged (g); None before a price is
-            known.
+        carbon_g: of both parts, PUE included, priced by the hour in which it was charged (g); None where no price or no
+            energy is known.
         buckets: how many settled requests fell into each of `BUCKETS_J`, and above; not cumulative.
         sum_j: energy of those (J), channels that others contain left out.
         exemplars: by number of the bucket.
@@ -111,7 +111,7 @@ class Snapshot:
         in_flight: requests that have begun and not ended.
         channels: by id.
         routes: every route that a request ended on.
-        unattributed_g: carbon of what is unattributed (g); None before a price is known.
+        unattributed_g: carbon of what is unattributed (g); None where no price, or no channel, is known.
         lost: requests that were not counted as there was no room for their beginning; their energy is unattributed.
         late: events that came after their time had been settled.
         dropped: requests whose process ended before they did.

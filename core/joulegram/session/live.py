@@ -43,6 +43,8 @@ T = TypeVar("T")
 
 PRICE_WAIT_S = 1.0
 MOST_COUNTERS = 256
+FIRST_LOOK_S = 0.01
+"""How often a first lap looks whether there are figures."""
 # Edges at which meters that take microseconds are read in the caller's thread.
 _INSTANT_KINDS = frozenset({"run", "epoch"})
 LAP_FIGURES = ("flops", "energy_j", "node_energy_j", "facility_energy_j", "carbon_g", "duration_s")
@@ -353,12 +355,20 @@ class Run:
         start_ns = self._recorder.header.start_ns if self._recorder is not None else 0
         return self._footprint_of(start_ns, self._end_ns)
 
-    def lap(self) -> dict[str, float]:
+    def lap(self, patience_s: float = 0.0) -> dict[str, float]:
         """What was added since the last lap: plain numbers by name, for loggers; those that are missing are left out.
 
         Laps sum to the run's total so far, although a counter's last refresh may still be out at any one of them.
+
+        Args:
+            patience_s: how long (s) the first lap may wait for there to be figures at all: meters and price are looked
+                up meanwhile.
         """
-        recorder = self._live()
+        recorder, until_s = self._live(), time.monotonic() + patience_s
+        while recorder is not None and not self._lapped and time.monotonic() < until_s:
+            if self.footprint().carbon_g.value:
+                break
+            time.sleep(FIRST_LOOK_S)
         if recorder is not None:
             recorder.edge(recorder.clock.monotonic_ns(), instantly=True)
         totals = self._totals()
