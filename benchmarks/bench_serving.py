@@ -84,10 +84,11 @@ def _virtual() -> Iterator[Figure]:
         for request in range(PER_SECOND):
             now_ns = second * NS_PER_S + request * step_ns
             key += 1
-            books.begin(now_ns, key, "s", f"/{key % ROUTES}", 1.0 + key % 7)
+            books.begin(now_ns, key, 1.0 + key % 7)
             flying.append(key)
             if len(flying) > IN_FLIGHT:
-                books.end(now_ns, flying.popleft(), 200)
+                key_of = flying.popleft()
+                books.end(now_ns, key_of, "s", f"/{key_of % ROUTES}", 200)
         for name in names:
             for tenth in range(10):
                 start_ns = second * NS_PER_S + tenth * NS_PER_S // 10

@@ -42,21 +42,21 @@ def reader(ring: Ring) -> RingReader:
 
 
 def test_what_is_written_is_read_once_and_in_order(ring: Ring, reader: RingReader) -> None:
-    number = ring.begin(10, 2.5, ring.route("/caption"))
+    number = ring.begin(10, 2.5)
     ring.weigh(number, 20, 7.0)
-    ring.end(number, 30, 87.0, 1e12, 3.0, 200)
+    ring.end(number, 30, 87.0, 1e12, 3.0, ring.route("/caption"), 200)
     begun, weighed, ended = reader.read(NEVER, 0)
     assert (begun.kind, begun.time_ns, begun.request, begun.weight) == (BEGIN, 10, number, 2.5)
     assert (weighed.kind, weighed.request, weighed.weight) == (WEIGH, number, 7.0)
     assert (ended.kind, ended.tokens, ended.flops, ended.items, ended.status) == (END, 87.0, 1e12, 3.0, 200)
-    assert reader.route(begun.route) == "/caption"
+    assert reader.route(ended.route) == "/caption"
     assert (reader.service, reader.pid, reader.over) == ("captions", os.getpid(), False)
     assert reader.read(NEVER, 0) == []
 
 
 def test_what_is_younger_than_asked_for_waits(ring: Ring, reader: RingReader) -> None:
-    ring.begin(10, 1.0, 0)
-    ring.begin(20, 1.0, 0)
+    ring.begin(10, 1.0)
+    ring.begin(20, 1.0)
     assert [event.time_ns for event in reader.read(15, 0)] == [10]
     assert [event.time_ns for event in reader.read(NEVER, 0)] == [20]
 
@@ -74,7 +74,7 @@ def test_every_beginning_is_read_or_counted_as_lost(
         if step == "write":
             for _ in range(by):
                 tried += 1
-                number = ring.begin(tried, 1.0, 0)
+                number = ring.begin(tried, 1.0)
                 taken += [number] if number else []
         elif step == "read":
             read += [event.request for event in reader.read(NEVER, 0)]
@@ -88,10 +88,10 @@ def test_every_beginning_is_read_or_counted_as_lost(
 
 
 def test_an_end_that_found_no_room_is_said_again(ring: Ring, reader: RingReader) -> None:
-    first = ring.begin(1, 1.0, 0)
-    while ring.begin(2, 1.0, 0):
+    first = ring.begin(1, 1.0)
+    while ring.begin(2, 1.0):
         pass
-    ring.end(first, 3, 0.0, 0.0, 0.0, 200)
+    ring.end(first, 3, 0.0, 0.0, 0.0, 0, 200)
     ring.weigh(first, 3, 2.0)
     assert END not in {event.kind for event in reader.read(NEVER, 0)}
     ring.say_again()
@@ -104,9 +104,9 @@ def test_an_end_that_found_no_room_is_said_again(ring: Ring, reader: RingReader)
 
 
 def test_a_record_that_never_came_is_given_up_after_a_while(ring: Ring, reader: RingReader) -> None:
-    ring.begin(1, 1.0, 0)
+    ring.begin(1, 1.0)
     next(ring._count)  # a thread that was stopped between taking its number and writing
-    ring.begin(3, 1.0, 0)
+    ring.begin(3, 1.0)
     assert [event.time_ns for event in reader.read(NEVER, 5)] == [1]
     assert reader.read(NEVER, 5 + HOLE_NS - 1) == []
     assert [event.time_ns for event in reader.read(NEVER, 5 + HOLE_NS)] == [3]
@@ -116,7 +116,7 @@ def test_a_record_that_never_came_is_given_up_after_a_while(ring: Ring, reader: 
 def test_threads_write_at_once_and_no_record_is_torn_or_lost(ring: Ring, reader: RingReader) -> None:
     def write(thread: int) -> None:
         for number in range(2_000):
-            ring.begin(thread, float(number), thread)
+            ring.begin(thread, float(number))
 
     threads = [threading.Thread(target=write, args=(thread,)) for thread in range(4)]
     for thread in threads:
@@ -126,9 +126,8 @@ def test_threads_write_at_once_and_no_record_is_torn_or_lost(ring: Ring, reader:
     events = reader.read(NEVER, 0)
     assert [event.number for event in events] == list(range(1, 8_001))
     for thread_number in range(4):
-        mine = [event for event in events if event.route == thread_number]
+        mine = [event for event in events if event.time_ns == thread_number]
         assert [event.weight for event in mine] == [float(number) for number in range(2_000)]
-        assert {event.time_ns for event in mine} == {thread_number}
 
 
 def test_the_ring_goes_around(ring: Ring, reader: RingReader) -> None:
@@ -136,7 +135,7 @@ def test_the_ring_goes_around(ring: Ring, reader: RingReader) -> None:
     for _ in range(5):
         for _ in range(CAPACITY - MARGIN - 1):
             count += 1
-            assert ring.begin(count, 1.0, 0) == count
+            assert ring.begin(count, 1.0) == count
         assert [event.number for event in reader.read(NEVER, 0)][-1] == count
         reader.release()
 
@@ -154,9 +153,9 @@ def test_routes_are_bounded_and_hostile_names_are_cut(ring: Ring, reader: RingRe
 
 
 def test_what_was_said_before_closing_is_read_and_then_it_is_over(ring: Ring, reader: RingReader) -> None:
-    ring.begin(1, 1.0, 0)
+    ring.begin(1, 1.0)
     ring.close()
-    assert ring.begin(2, 1.0, 0) == 0
+    assert ring.begin(2, 1.0) == 0
     assert reader.closed
     assert reader.over
     assert len(reader.read(NEVER, 0)) == 1
@@ -171,7 +170,7 @@ from pathlib import Path
 from joulegram.host.ring import Ring
 ring = Ring(Path({str(tmp_path)!r}), "s")
 for number in range(100):
-    ring.begin(number, 1.0, 0)
+    ring.begin(number, 1.0)
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -189,12 +188,12 @@ sys.stdin.read()
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
 def test_a_forks_child_writes_nothing_into_its_parents_ring(ring: Ring, reader: RingReader) -> None:
-    number = ring.begin(1, 1.0, 0)
+    number = ring.begin(1, 1.0)
     pid = os.fork()
     if pid == 0:
         ring.leave()
-        ring.end(number, 2, 0.0, 0.0, 0.0, 0)
-        os._exit(ring.begin(2, 1.0, 0))
+        ring.end(number, 2, 0.0, 0.0, 0.0, 0, 0)
+        os._exit(ring.begin(2, 1.0))
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert len(reader.read(NEVER, 0)) == 1
 

@@ -45,11 +45,11 @@ intervals = st.lists(st.tuples(st.integers(1, 5 * NS), powers, powers, powers), 
 
 def apply(books: Accounts, it: Happening, finished: Any = None) -> None:
     if it.what == "begin":
-        books.begin(it.time_ns, it.key, "s", f"/{it.key}", it.weight)
+        books.begin(it.time_ns, it.key, it.weight)
     elif it.what == "weigh":
         books.weigh(it.time_ns, it.key, it.weight)
     elif it.what == "end":
-        books.end(it.time_ns, it.key, finished=finished)
+        books.end(it.time_ns, it.key, "s", f"/{it.key}", finished=finished)
     else:
         books.drop(it.time_ns, it.key)
 
@@ -193,7 +193,7 @@ def test_whatever_comes_in_whatever_order_nothing_is_lost_and_nothing_counted_tw
             books = Accounts.of(marshal.loads(marshal.dumps(books.state())))
         conserved(books)
     for key in KEYS:
-        books.end(40 * NS, key, finished=settled)
+        books.end(40 * NS, key, "s", f"/{key}", finished=settled)
     books.settle(10**15, settled)
     conserved(books)
     assert all(not account.pending for account in books.accounts.values())
@@ -227,9 +227,9 @@ def test_another_process_goes_on_with_the_very_same_numbers(steps: list[Any], cu
 def test_a_request_of_no_weight_costs_nothing_and_alone_leaves_all_unattributed() -> None:
     books = Accounts()
     books.open(channel("gpu:A"), "", 0)
-    books.begin(0, 1, "s", "/health", 0.0)
+    books.begin(0, 1, 0.0)
     books.use("gpu:A", 0, NS, 80.0, 20.0, 0.0)
-    books.end(NS, 1)
+    books.end(NS, 1, "s", "/health")
     books.settle(2 * NS)
     totals = books.channel_totals("alpha")["alpha/gpu:A"]
     assert (totals.unattributed_j, totals.pending_j, totals.meter_j) == (100.0, 0.0, 100.0)
@@ -239,11 +239,11 @@ def test_a_request_of_no_weight_costs_nothing_and_alone_leaves_all_unattributed(
 def test_idle_power_is_shared_apart_and_only_while_somebody_is_in_flight() -> None:
     books = Accounts()
     books.open(channel("gpu:A"), "", 0)
-    books.begin(NS, 1, "s", "/a", 3.0)
-    books.begin(NS, 2, "s", "/b", 1.0)
+    books.begin(NS, 1, 3.0)
+    books.begin(NS, 2, 1.0)
     books.use("gpu:A", 0, 2 * NS, 60.0, 40.0, 8.0)
-    books.end(2 * NS, 1)
-    books.end(2 * NS, 2)
+    books.end(2 * NS, 1, "s", "/a")
+    books.end(2 * NS, 2, "s", "/b")
     books.settle(3 * NS)
     (one, two) = books.route_totals("alpha", str)
     assert (one.energy_j["alpha/gpu:A"].active, one.energy_j["alpha/gpu:A"].idle_shared) == (22.5, 15.0)
@@ -254,13 +254,13 @@ def test_idle_power_is_shared_apart_and_only_while_somebody_is_in_flight() -> No
 def test_a_channel_that_is_away_lets_events_pass_and_its_joules_of_that_time_are_nobodys() -> None:
     books, finished = Accounts(), list[int]()
     books.open(channel("gpu:A"), "", 0)
-    books.begin(0, 1, "s", "/a", 1.0)
-    books.end(NS, 1, finished=lambda request: finished.append(request.energy))
+    books.begin(0, 1, 1.0)
+    books.end(NS, 1, "s", "/a", finished=lambda request: finished.append(request.energy))
     books.settle(NS + PATIENCE_NS, lambda request: finished.append(request.energy))
     assert finished == [0]
     books.use("gpu:A", 0, 2 * (NS + PATIENCE_NS), 100.0, 0.0, 0.0)
-    books.begin(NS + PATIENCE_NS, 2, "s", "/a", 1.0)
-    books.end(2 * (NS + PATIENCE_NS), 2)
+    books.begin(NS + PATIENCE_NS, 2, 1.0)
+    books.end(2 * (NS + PATIENCE_NS), 2, "s", "/a")
     books.settle(2 * (NS + PATIENCE_NS))
     conserved(books)
     assert joules(books.rows["s", "/a"].energy["gpu:A"][0]) == 50.0
@@ -271,8 +271,8 @@ def test_ten_thousand_routes_take_the_room_of_a_few() -> None:
     books = Accounts()
     books.open(channel("gpu:A"), "", 0)
     for number in range(10_000):
-        books.begin(number, number, "s", f"/{number}", 1.0)
-        books.end(number + 1, number)
+        books.begin(number, number, 1.0)
+        books.end(number + 1, number, "s", f"/{number}")
     books.use("gpu:A", 0, 10_001, 1.0, 0.0, 0.0)
     books.settle(10_001)
     conserved(books)
@@ -286,8 +286,8 @@ def test_a_part_that_a_wall_meter_contains_is_shown_and_not_added() -> None:
     for name in ("gpu:A", "node:wall"):
         books.open(channel(name), "", 0)
         books.use(name, 0, NS, 100.0 if name == "gpu:A" else 300.0, 0.0, 0.0)
-    books.begin(0, 1, "s", "/a", 1.0)
-    books.end(NS, 1)
+    books.begin(0, 1, 1.0)
+    books.end(NS, 1, "s", "/a")
     books.settle(NS, lambda request: finished.append(request.energy))
     assert [joules(energy) for energy in finished] == [300.0]
     books.price(1e-4)
@@ -301,9 +301,9 @@ def test_grams_are_added_at_the_price_of_when_energy_was_charged_and_wait_for_th
     books = Accounts()
     books.open(channel("gpu:A"), "", 0)
     for hour, g_per_j in enumerate((None, 1e-3, 2e-3)):
-        books.begin(hour * NS, 1, "s", "/a", 1.0)
+        books.begin(hour * NS, 1, 1.0)
         books.use("gpu:A", hour * NS, (hour + 1) * NS, 10.0, 0.0, 1.0)
-        books.end((hour + 1) * NS, 1)
+        books.end((hour + 1) * NS, 1, "s", "/a")
         books.settle((hour + 1) * NS)
         if g_per_j is None:
             assert books.route_totals("alpha", str)[0].carbon_g is None
@@ -321,9 +321,9 @@ def test_the_hours_of_a_route_add_up_to_it() -> None:
     books.open(channel("gpu:A"), "", 0)
     for quarter in range(10):
         at_ns = quarter * 900 * NS
-        books.begin(at_ns, 1, "s", "/a", 1.0)
+        books.begin(at_ns, 1, 1.0)
         books.use("gpu:A", at_ns, at_ns + 900 * NS, 10.0, 1.0, 3.0)
-        books.end(at_ns + 900 * NS, 1, tokens=7.0)
+        books.end(at_ns + 900 * NS, 1, "s", "/a", tokens=7.0)
         books.settle(at_ns + 900 * NS)
         for hour in books.hour(quarter * 900.0):
             told[hour.hour_s, hour.route] = hour  # the later line goes before the earlier
@@ -339,8 +339,8 @@ def test_the_hours_of_a_route_add_up_to_it() -> None:
 
 def test_what_was_served_before_any_counter_was_read_has_no_grams_which_is_not_none_of_them() -> None:
     books = Accounts()
-    books.begin(0, 1, "s", "/a", 1.0)
-    books.end(NS, 1)
+    books.begin(0, 1, 1.0)
+    books.end(NS, 1, "s", "/a")
     books.settle(NS)
     books.price(1e-3)
     (row,) = books.route_totals("alpha", str)

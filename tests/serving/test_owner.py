@@ -55,7 +55,7 @@ def test_a_request_in_flight_is_pending_until_it_ends_and_provisional_until_it_i
     assert request.footprint().energy_j is None
     host.go_on(4.0)
     snapshot = seen(service)
-    assert snapshot.routes[0].requests == 0
+    assert snapshot.routes == ()
     assert snapshot.channels[GPU].pending_j == pytest.approx(395.0, abs=10.0)
     request.add(tokens=10)
     request.end(200)
@@ -177,7 +177,7 @@ def test_a_dead_process_pays_nothing_and_its_ring_is_removed(host: Host, monkeyp
     assert snapshot.dropped == 1
     assert snapshot.in_flight == 0
     assert snapshot.workers == 1
-    assert [row.requests for row in snapshot.routes if row.route == "/dead"] == [0]
+    assert [row.route for row in snapshot.routes] == ["/alive"]
     assert len(rings(host.folder)) == 1
     # As long as nobody knew, they shared; then one was alone.
     assert route_j(snapshot, "/alive") + snapshot.channels[GPU].unattributed_j == pytest.approx(
@@ -290,6 +290,17 @@ def test_routes_and_statuses_of_any_kind_never_reach_the_server_as_an_error(host
     host.go_on(1.0)
     found = {row.route: row.failed for row in seen(service).routes}
     assert found == {"b'/bytes'": 0, "None": 0, "?\x00": 0, "/a": 0, "['/list']": 1}
+
+
+def test_a_route_that_is_known_only_at_the_end_is_the_one_that_pays(host: Host) -> None:
+    service = host.serve()
+    request = service.begin()
+    host.go_on(1.0)
+    request.route = "/late"
+    request.end(200)
+    host.go_on(1.0)
+    assert [row.route for row in seen(service).routes] == ["/late"]
+    assert route_j(seen(service), "/late") == pytest.approx(100.0, rel=1e-9)
 
 
 def test_a_recording_that_somebody_ends_is_begun_again_and_the_meter_goes_on(host: Host) -> None:

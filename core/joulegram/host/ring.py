@@ -35,7 +35,7 @@ HOLE_NS = 1_000_000_000
 """A record that others have followed for this long will not come: its thread was stopped in the middle."""
 
 _SUFFIX = ".ring"
-_MAGIC = b"joulegram ring 1"
+_MAGIC = b"joulegram ring 2"
 _HEADER = Struct("<16sQ32sII")
 _TEXT = Struct(f"<H{MOST_TEXT}s")
 _NUMBER = Struct("<Q")
@@ -58,7 +58,7 @@ class Event(NamedTuple):
         tokens: of the whole request, once it ends.
         flops: the same.
         items: the same.
-        route: number of its route's name in the ring.
+        route: number of its route's name in the ring, once it ends: routers know it only then.
         status: as its protocol has it, once it ends; 0 for none.
         kind: `BEGIN`, `WEIGH` or `END`.
         number: the record's own, from 1 on.
@@ -98,7 +98,7 @@ class Ring:
         self._open = True
         self._count = count(1)
         self._last, self._limit = 0, CAPACITY - MARGIN
-        self._unsaid: deque[tuple[int, int, float, float, float, float, int, int]] = deque()
+        self._unsaid: deque[tuple[int, int, float, float, float, float, int, int, int]] = deque()
         self._routes: dict[str, int] = {}
         self._adding = threading.RLock()
         self.path = folder / f"{self.id:08x}{_SUFFIX}"
@@ -126,7 +126,7 @@ class Ring:
             self._routes[name] = number
         return number
 
-    def begin(self, time_ns: int, weight: float, route: int) -> int:
+    def begin(self, time_ns: int, weight: float) -> int:
         """A request begins; its number, 0 where there is no room for it."""
         if self._last >= self._limit and not self._has_room():
             if self._open:
@@ -134,18 +134,20 @@ class Ring:
             return 0
         self._last = number = next(self._count)
         at = _RECORDS_AT + number % CAPACITY * 64
-        _pack_begin(self._memory, at, time_ns, number, weight, route, 0, 1, number)
+        _pack_begin(self._memory, at, time_ns, number, weight, 0, 0, 1, number)
         return number
 
     def weigh(self, request: int, time_ns: int, weight: float) -> None:
         """A request weighs something else from now on."""
-        if not self._put(time_ns, request, weight, 0.0, 0.0, 0.0, 0, WEIGH) and self._open:
+        if not self._put(time_ns, request, weight, 0.0, 0.0, 0.0, 0, 0, WEIGH) and self._open:
             self.lost[1] += 1
 
-    def end(self, request: int, time_ns: int, tokens: float, flops: float, items: float, status: int) -> None:
+    def end(
+        self, request: int, time_ns: int, tokens: float, flops: float, items: float, route: int, status: int
+    ) -> None:
         """A request ends; said later where there is no room now."""
-        if not self._put(time_ns, request, 0.0, tokens, flops, items, status, END) and self._open:
-            self._unsaid.append((time_ns, request, 0.0, tokens, flops, items, status, END))
+        if not self._put(time_ns, request, 0.0, tokens, flops, items, route, status, END) and self._open:
+            self._unsaid.append((time_ns, request, 0.0, tokens, flops, items, route, status, END))
 
     def say_again(self) -> None:
         """Says what found no room before, as far as there is room now. Called by one thread, now and then."""
@@ -172,6 +174,7 @@ class Ring:
         tokens: float,
         flops: float,
         items: float,
+        route: int,
         status: int,
         kind: int,
     ) -> bool:
@@ -179,7 +182,7 @@ class Ring:
             return False
         self._last = number = next(self._count)
         at = _RECORDS_AT + number % CAPACITY * 64
-        _pack(self._memory, at, time_ns, request, weight, tokens, flops, items, 0, status, kind, number)
+        _pack(self._memory, at, time_ns, request, weight, tokens, flops, items, route, status, kind, number)
         return True
 
     def _has_room(self) -> bool:

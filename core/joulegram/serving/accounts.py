@@ -43,11 +43,12 @@ class Request:
     """A request between its beginning and its settlement."""
 
     key: int
-    row: Row
     begin_ns: int
     weight: int
     since: int
     """Virtual time since when it has this weight."""
+    row: Row | None = None
+    """Its route's, which is known once it ends; none for one that is dropped."""
     parts: list[Part] = field(default_factory=list)
     """What of it is over, and not summed up yet."""
     paid: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -57,7 +58,6 @@ class Request:
     flops: float = 0.0
     items: float = 0.0
     status: int = 0
-    dropped: bool = False
     left: int = 0
     """Channels that have not yet gone past its end."""
     energy: int = 0
@@ -148,14 +148,14 @@ class Accounts:
 
     # -- what happens ---------------------------------------------------------------------------------------------
 
-    def begin(self, time_ns: int, key: int, service: str, route: str, weight: float) -> None:
+    def begin(self, time_ns: int, key: int, weight: float) -> None:
         """A request is in flight from now on."""
         if key in self.requests or len(self.requests) >= MOST_IN_FLIGHT:
             self.lost += 1
             return
         weighs = units(weight)
         since = self.clock.change(self._in_order(time_ns), weighs)
-        self.requests[key] = Request(key, self.row(service, route), time_ns, weighs, since)
+        self.requests[key] = Request(key, time_ns, weighs, since)
 
     def weigh(self, time_ns: int, key: int, weight: float) -> None:
         """A request weighs something else from now on."""
@@ -169,18 +169,20 @@ class Accounts:
         self,
         time_ns: int,
         key: int,
+        service: str,
+        route: str,
         status: int = 0,
         tokens: float = 0.0,
         flops: float = 0.0,
         items: float = 0.0,
         finished: Finished | None = None,
     ) -> None:
-        """A request ends."""
+        """A request ends, on the route that it took."""
         request = self.requests.get(key)
         if request is None:
             return
         request.status, request.tokens, request.flops, request.items = status, tokens, flops, items
-        row = request.row
+        row = request.row = self.row(service, route)
         row.requests += 1
         row.failed += status >= 500
         row.tokens, row.flops, row.items = row.tokens + tokens, row.flops + flops, row.items + items
@@ -193,7 +195,6 @@ class Accounts:
         request = self.requests.get(key)
         if request is not None:
             self.dropped += 1
-            request.dropped = True
             self._let_go(time_ns, request)
 
     def open(self, channel: Channel, idle: str, time_ns: int) -> Account:
@@ -260,11 +261,11 @@ class Accounts:
                 active, idle = active + before[0], idle + before[1]
             request.paid[name] = active, idle
             request.left -= 1
-            if request.dropped:
+            row = request.row
+            if row is None:
                 tariff.drop(active + idle)
                 continue
             tariff.charged += active + idle
-            row = request.row
             sums = row.energy.get(name)
             if sums is None:
                 sums = row.energy[name] = [0, 0]
@@ -283,11 +284,11 @@ class Accounts:
             tariff.drop(tariff.shared - tariff.charged)  # what rounding has left over
 
     @staticmethod
-    def bucket(request: Request, energy_j: float, time_s: float) -> None:
+    def bucket(row: Row, key: int, energy_j: float, time_s: float) -> None:
         """Puts a settled request into its route's histogram."""
         number = bisect_left(BUCKETS_J, energy_j)
-        request.row.buckets[number] += 1
-        request.row.exemplars[number] = (request.key, energy_j, time_s)
+        row.buckets[number] += 1
+        row.exemplars[number] = (key, energy_j, time_s)
 
     def price(self, g_per_j: float) -> None:
         """Prices what has been charged since the last time (g per J of IT energy, PUE included)."""
@@ -516,12 +517,12 @@ def _values(thing: Any) -> list[Any]:
 
 def _request_state(request: Request, rows: Mapping[int, int]) -> State:
     return (
-        request.key, rows[id(request.row)], request.begin_ns, request.weight, request.since, request.parts,
-        request.paid, request.end_ns, request.tokens, request.flops, request.items, request.status, request.dropped,
-        request.left, request.energy,
+        request.key, request.begin_ns, request.weight, request.since,
+        None if request.row is None else rows[id(request.row)], request.parts, request.paid, request.end_ns,
+        request.tokens, request.flops, request.items, request.status, request.left, request.energy,
     )  # fmt: skip
 
 
 def _request_of(values: Sequence[Any], rows: Sequence[Row]) -> Request:
-    key, row, *others = values
-    return Request(key, rows[row], *others)
+    key, begin_ns, weight, since, row, *others = values
+    return Request(key, begin_ns, weight, since, None if row is None else rows[row], *others)

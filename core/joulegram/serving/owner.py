@@ -227,9 +227,10 @@ class Owner:
                 time.sleep(0)  # the server's own threads go first
             key = ring.id << 32 | event.request & 0xFFFFFFFF
             if event.kind == BEGIN:
-                books.begin(time_ns, key, ring.service, ring.route(event.route), event.weight)
+                books.begin(time_ns, key, event.weight)
             elif event.kind == END:
-                books.end(time_ns, key, event.status, event.tokens, event.flops, event.items, self._finish)
+                amounts = event.tokens, event.flops, event.items
+                books.end(time_ns, key, ring.service, ring.route(event.route), event.status, *amounts, self._finish)
             elif event.kind == WEIGH:
                 books.weigh(time_ns, key, event.weight)
         for ring in over:
@@ -294,16 +295,17 @@ class Owner:
 
     def _finish(self, request: Request) -> None:
         """A request is settled."""
+        row, host = request.row, self._clock.host
+        assert row is not None  # those that are dropped are not told of
         self._finished += 1
         if not self._finished % 16:
             time.sleep(0)  # as above
         energy_j = carbon_g = None
         if request.paid:
             energy_j = joules(request.energy)
-            self.books.bucket(request, energy_j, self._now_s)
+            self.books.bucket(row, request.key, energy_j, self._now_s)
             if self._g_per_j == self._g_per_j:
                 carbon_g = energy_j * self._g_per_j
-        row, host = request.row, self._clock.host
         content = result_content(
             row.service,
             row.route,

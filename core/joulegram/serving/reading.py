@@ -14,7 +14,7 @@ from joulegram.serving.snapshot import PROVISIONAL, SETTLED, UNKNOWN, Parts, Res
 if TYPE_CHECKING:
     from joulegram.serving.service import Request
 
-VERSION = 1
+VERSION = 2
 BOOKS_SIZE = 4 << 20
 RESULTS = 1 << 12
 RESULT_SIZE = 512

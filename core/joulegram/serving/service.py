@@ -44,7 +44,7 @@ class Request:
     Any thread may call any of this, in any order; nothing here raises, waits or takes a lock.
 
     Attributes:
-        route: its route.
+        route: its route; who finds it out only later sets it before the end.
         begin_ns: when it began (monotonic ns).
         end_ns: when it ended; None while it is in flight.
         tokens: as told so far.
@@ -60,15 +60,13 @@ class Request:
 
     def __init__(self, service: Service, ring: Ring | None, route: str, weight: float) -> None:
         self._service, self._ring = service, ring
-        if route.__class__ is not str:
-            route = str(route)
         self.route = route
         self.tokens = self.flops = self.items = 0.0
         self.status = 0
         self.end_ns: int | None = None
         self._weight, self._weighed = weight, 0.0
         self.begin_ns = self._since_ns = now_ns = service._now_ns()
-        self._number = ring.begin(now_ns, weight, ring.route(route)) if ring is not None else 0
+        self._number = ring.begin(now_ns, weight) if ring is not None else 0
 
     @property
     def id(self) -> str:
@@ -118,10 +116,10 @@ class Request:
         if status.__class__ is not int or not 0 <= status < 1 << 16:
             status = _status(status)
         self.status = status
-        if self._number:
-            self._ring.end(  # type: ignore[union-attr]  # as above
-                self._number, now_ns, self.tokens, self.flops, self.items, status
-            )
+        ring = self._ring
+        if self._number and ring is not None:
+            route = self.route if self.route.__class__ is str else _text(self.route)
+            ring.end(self._number, now_ns, self.tokens, self.flops, self.items, ring.route(route), status)
 
     def footprint(self) -> Result:
         """What it cost, as far as that is known by now: provisional until every counter has moved past its end."""
@@ -168,7 +166,8 @@ class Service:
         """A request begins now; end it with `Request.end`.
 
         Args:
-            route: its route's template (``/items/{id}``), never the path itself: the first 200 are told apart.
+            route: its route's template (``/items/{id}``), never the path itself: the first 200 are told apart. Where
+                it is not known yet, set `Request.route` before the end.
             weight: its part of what the requests in flight share; 0 for one that pays nothing (a health check).
         """
         ring = self._ring
@@ -327,6 +326,14 @@ def _device_set(given: Mapping[str, Any]) -> str:
 def _status(status: object) -> int:
     """A status of any kind as a number that a ring can hold: an enumeration's, or none."""
     return int(status) if isinstance(status, int) and 0 <= status < 1 << 16 else 0
+
+
+def _text(route: object) -> str:
+    """A route of any kind as text."""
+    try:
+        return str(route)
+    except Exception:
+        return type(route).__name__
 
 
 _said: set[str] = set()
