@@ -1,0 +1,30 @@
+"""What a request has cost so far, in whatever is logged while it is answered."""
+
+from __future__ import annotations
+
+import logging
+
+from joulegram_serve.context import CURRENT
+
+
+class FootprintFilter(logging.Filter):
+    """Adds `footprint_id`, `energy_j`, `carbon_g` and `tokens` to each record; None where they are not known.
+
+    The server's access log is written when a response starts, so these are provisional; the id leads to what is settled
+    later. It lets every record pass.
+
+    Example, for uvicorn's ``--log-config``::
+
+        {"filters": {"footprint": {"()": "joulegram_serve.FootprintFilter"}},
+         "handlers": {"access": {"filters": ["footprint"], ...}},
+         "formatters": {"access": {"fmt": "%(message)s %(footprint_id)s %(energy_j)s J"}}}
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        request = CURRENT.get()
+        cost = request.footprint() if request is not None else None
+        record.footprint_id = cost.id or None if cost is not None else None
+        record.energy_j = cost.energy_j if cost is not None else None
+        record.carbon_g = cost.carbon_g if cost is not None else None
+        record.tokens = cost.tokens if cost is not None else None
+        return True
