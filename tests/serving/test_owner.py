@@ -68,6 +68,25 @@ def test_a_request_in_flight_is_pending_until_it_ends_and_provisional_until_it_i
     assert settled.settled
     assert settled.energy_j == pytest.approx(400.0, rel=1e-9)
     assert settled.tokens == 10
+    assert (provisional.method, settled.method) == ("estimated", "measured")
+
+
+def test_a_result_is_bounded_by_what_the_meter_may_be_off_and_short_ones_are_modelled(tmp_path: Path) -> None:
+    host = Host(tmp_path, gain_low=0.9, gain_high=1.2, resolution_s=0.1)
+    service = host.serve()
+    host.go_on(1.0)
+    long, short = service.begin("/long"), service.begin("/short")
+    host.go_on(0.1)
+    short.end(200)
+    host.go_on(0.9)
+    long.end(200)
+    host.go_on(1.0)
+    results = [service.result(request.id) for request in (long, short)]
+    for result in results:
+        assert result is not None
+        assert result.energy_j is not None
+        assert (result.low_j, result.high_j) == pytest.approx((0.9 * result.energy_j, 1.2 * result.energy_j))
+    assert [result.method for result in results if result] == ["measured", "modelled"]
 
 
 def test_whichever_process_is_asked_all_processes_requests_are_in_the_answer(host: Host) -> None:

@@ -24,10 +24,11 @@ from joulegram.host.profile import own, profiles
 from joulegram.host.ring import BEGIN, END, WEIGH, RingReader, rings
 from joulegram.host.shared_memory import remove
 from joulegram.notices import warn
+from joulegram.quantities import Method
 from joulegram.recorder.channel import Settled, unwrapped
 from joulegram.records import Channel, IntensityPoint, PriceBook, Record
 from joulegram.serving.accounts import Accounts, Request
-from joulegram.serving.reading import RATE, VERSION, Reader, result_content
+from joulegram.serving.reading import RATE, VERSION, Energy, Reader, result_content
 from joulegram.units import J_PER_KWH, NS_PER_S
 
 SLACK_NS = 50_000_000
@@ -300,9 +301,9 @@ class Owner:
         self._finished += 1
         if not self._finished % 16:
             time.sleep(0)  # as above
-        energy_j = carbon_g = None
-        if request.paid:
-            energy_j = joules(request.energy)
+        energy = self._energy(request)
+        energy_j, carbon_g = energy[0], None
+        if energy_j is not None:
             self.books.bucket(row, request.key, energy_j, self._now_s)
             if self._g_per_j == self._g_per_j:
                 carbon_g = energy_j * self._g_per_j
@@ -310,13 +311,31 @@ class Owner:
             row.service,
             row.route,
             (request.end_ns - request.begin_ns) / NS_PER_S,
-            energy_j,
+            energy,
             [(f"{host}/{name}", joules(active), joules(idle)) for name, (active, idle) in request.paid.items()],
             carbon_g,
             (request.tokens, request.flops, request.items),
             request.status,
         )
         self._told.results.write(request.key, content)
+
+    def _energy(self, request: Request) -> Energy:
+        """What a settled request cost on the channels that are counted, with the bounds of their gains."""
+        if not request.paid:
+            return None, None, None, "missing"
+        low_j = high_j = 0.0
+        method: Method = "measured"
+        duration_ns = request.end_ns - request.begin_ns
+        for name, (active, idle) in request.paid.items():
+            account = self.books.accounts[name]
+            channel = account.channel
+            if account.counted:
+                paid_j = joules(active + idle)
+                low_j, high_j = low_j + paid_j * channel.gain_low, high_j + paid_j * channel.gain_high
+                seen_twice = duration_ns >= 2 * max(channel.resolution_s, channel.lag_s) * NS_PER_S
+                method = method if channel.method == "measured" and seen_twice else "modelled"
+        energy_j = joules(request.energy)
+        return energy_j, min(low_j, energy_j), max(high_j, energy_j), method
 
     def _tell(self, now_ns: int, rings_on: Collection[RingReader]) -> None:
         """Tells the books, and how far the rings are in them; then the rings' writers get room."""

@@ -8,6 +8,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from joulegram.host.shared_memory import Board, Cells
+from joulegram.quantities import Method
 from joulegram.serving.accounts import Accounts
 from joulegram.serving.snapshot import PROVISIONAL, SETTLED, UNKNOWN, Parts, Result, Snapshot
 
@@ -82,7 +83,8 @@ class Reader:
             content = self.results.read(request_key(request))
             if content is None:
                 return None
-            service, route, duration_s, energy_j, parts, carbon_g, tokens, flops, items, status = marshal.loads(content)
+            service, route, duration_s, energy, parts, carbon_g, amounts, status = marshal.loads(content)
+            (energy_j, low_j, high_j, method), (tokens, flops, items) = energy, amounts
         except (ValueError, EOFError, TypeError):
             return None
         parts_j = {channel: Parts(active, idle) for channel, active, idle in parts}
@@ -92,6 +94,9 @@ class Reader:
             route,
             duration_s,
             energy_j,
+            low_j,
+            high_j,
+            method,
             parts_j,
             carbon_g,
             tokens,
@@ -103,15 +108,19 @@ class Reader:
         )
 
 
+Energy = tuple[float | None, float | None, float | None, Method]
+"""Joules, between two bounds, and how they were counted."""
+
+
 def result_content(
-    service: str, route: str, duration_s: float, energy_j: float | None, parts: list[tuple[str, float, float]],
+    service: str, route: str, duration_s: float, energy: Energy, parts: list[tuple[str, float, float]],
     carbon_g: float | None, amounts: tuple[float, float, float], status: int,
 ) -> bytes:  # fmt: skip
     """A result as `Reader.result` reads it; channels are left out where there are too many of them."""
-    content = marshal.dumps((service, route, duration_s, energy_j, parts, carbon_g, *amounts, status))
+    content = marshal.dumps((service, route, duration_s, energy, parts, carbon_g, amounts, status))
     if len(content) <= RESULT_SIZE - 32:
         return content
-    return marshal.dumps((service, route, duration_s, energy_j, [], carbon_g, *amounts, status))
+    return marshal.dumps((service, route, duration_s, energy, [], carbon_g, amounts, status))
 
 
 def provisional(reader: Reader | None, service: str, request: Request, weight_s: float, duration_s: float) -> Result:
@@ -120,7 +129,8 @@ def provisional(reader: Reader | None, service: str, request: Request, weight_s:
     j_per_weight_s, g_per_j = RATE.unpack(content) if content is not None else (float("nan"), float("nan"))
     energy_j = _known(j_per_weight_s * weight_s)
     return Result(
-        request.id, service, request.route, duration_s, energy_j, {}, _known(j_per_weight_s * weight_s * g_per_j),
+        request.id, service, request.route, duration_s, energy_j, None, None,
+        "missing" if energy_j is None else "estimated", {}, _known(j_per_weight_s * weight_s * g_per_j),
         request.tokens, request.flops, request.items, request.status, False,
         UNKNOWN if energy_j is None else PROVISIONAL,
     )  # fmt: skip

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from joulegram.quantities import Method
+
 BUCKETS_J = tuple(mantissa * 10.0**power for power in range(-3, 5) for mantissa in (1.0, 2.5, 5.0))
 """Upper edges of the histogram of requests' energy (J); one more bucket holds what is above."""
 
@@ -150,6 +152,10 @@ class Result:
         route: its route.
         duration_s: from its beginning to its end, or to now.
         energy_j: channels that others contain left out (J); None where nothing is known.
+        low_j: its lower bound, by what the meters may be off as a whole; None while provisional.
+        high_j: its upper bound, in the same way.
+        method: ``measured``, or ``modelled`` where a meter is a model or does not refresh twice while the request lasts
+            (energy is spread evenly between two readings); ``estimated`` while provisional, ``missing`` for none.
         parts_j: by channel (J); empty while provisional.
         carbon_g: with PUE (g); None where no price or no energy is known.
         tokens: as told by the application.
@@ -158,7 +164,7 @@ class Result:
         status: as its protocol has it; 0 for none.
         settled: every counter has moved past its end. Before that, figures are provisional: estimated from what a
             request of its weight was charged in the seconds before.
-        method: in words, how it was worked out.
+        how: in words, how it was worked out.
     """
 
     id: str
@@ -166,6 +172,9 @@ class Result:
     route: str
     duration_s: float
     energy_j: float | None
+    low_j: float | None
+    high_j: float | None
+    method: Method
     parts_j: Mapping[str, Parts]
     carbon_g: float | None
     tokens: float
@@ -173,7 +182,7 @@ class Result:
     items: float
     status: int
     settled: bool
-    method: str
+    how: str
 
 
 SETTLED = "shared by weight with the requests in flight at the same time, from settled counters"
