@@ -23,6 +23,7 @@ from joulegram.host.ring import (
     MOST_TEXT,
     OTHER,
     WEIGH,
+    Event,
     Ring,
     RingReader,
     rings,
@@ -41,24 +42,28 @@ def reader(ring: Ring) -> RingReader:
     return RingReader(ring.path)
 
 
+def all_of(reader: RingReader, until_ns: int, now_ns: int) -> list[Event]:
+    return [event for some in reader.read(until_ns, now_ns) for event in some]
+
+
 def test_what_is_written_is_read_once_and_in_order(ring: Ring, reader: RingReader) -> None:
     number = ring.begin(10, 2.5)
     ring.weigh(number, 20, 7.0)
     ring.end(number, 30, 87.0, 1e12, 3.0, ring.route("/caption"), 200)
-    begun, weighed, ended = reader.read(NEVER, 0)
+    begun, weighed, ended = all_of(reader, NEVER, 0)
     assert (begun.kind, begun.time_ns, begun.request, begun.weight) == (BEGIN, 10, number, 2.5)
     assert (weighed.kind, weighed.request, weighed.weight) == (WEIGH, number, 7.0)
     assert (ended.kind, ended.tokens, ended.flops, ended.items, ended.status) == (END, 87.0, 1e12, 3.0, 200)
     assert reader.route(ended.route) == "/caption"
     assert (reader.service, reader.pid, reader.over) == ("captions", os.getpid(), False)
-    assert reader.read(NEVER, 0) == []
+    assert all_of(reader, NEVER, 0) == []
 
 
 def test_what_is_younger_than_asked_for_waits(ring: Ring, reader: RingReader) -> None:
     ring.begin(10, 1.0)
     ring.begin(20, 1.0)
-    assert [event.time_ns for event in reader.read(15, 0)] == [10]
-    assert [event.time_ns for event in reader.read(NEVER, 0)] == [20]
+    assert [event.time_ns for event in all_of(reader, 15, 0)] == [10]
+    assert [event.time_ns for event in all_of(reader, NEVER, 0)] == [20]
 
 
 @given(st.lists(st.sampled_from(["write", "read", "release"]), max_size=60), st.integers(1, 900))
@@ -77,10 +82,10 @@ def test_every_beginning_is_read_or_counted_as_lost(
                 number = ring.begin(tried, 1.0)
                 taken += [number] if number else []
         elif step == "read":
-            read += [event.request for event in reader.read(NEVER, 0)]
+            read += [event.request for event in all_of(reader, NEVER, 0)]
         else:
             reader.release()
-    read += [event.request for event in reader.read(NEVER, 0)]
+    read += [event.request for event in all_of(reader, NEVER, 0)]
     assert read == taken
     assert len(taken) + ring.lost[0] == tried
     reader.close()
@@ -93,12 +98,12 @@ def test_an_end_that_found_no_room_is_said_again(ring: Ring, reader: RingReader)
         pass
     ring.end(first, 3, 0.0, 0.0, 0.0, 0, 200)
     ring.weigh(first, 3, 2.0)
-    assert END not in {event.kind for event in reader.read(NEVER, 0)}
+    assert END not in {event.kind for event in all_of(reader, NEVER, 0)}
     ring.say_again()
-    assert reader.read(NEVER, 0) == []
+    assert all_of(reader, NEVER, 0) == []
     reader.release()
     ring.say_again()
-    (ended,) = reader.read(NEVER, 0)
+    (ended,) = all_of(reader, NEVER, 0)
     assert (ended.kind, ended.request, ended.time_ns) == (END, first, 3)
     assert reader.lost == (1, 1)
 
@@ -107,9 +112,9 @@ def test_a_record_that_never_came_is_given_up_after_a_while(ring: Ring, reader: 
     ring.begin(1, 1.0)
     next(ring._count)  # a thread that was stopped between taking its number and writing
     ring.begin(3, 1.0)
-    assert [event.time_ns for event in reader.read(NEVER, 5)] == [1]
-    assert reader.read(NEVER, 5 + HOLE_NS - 1) == []
-    assert [event.time_ns for event in reader.read(NEVER, 5 + HOLE_NS)] == [3]
+    assert [event.time_ns for event in all_of(reader, NEVER, 5)] == [1]
+    assert all_of(reader, NEVER, 5 + HOLE_NS - 1) == []
+    assert [event.time_ns for event in all_of(reader, NEVER, 5 + HOLE_NS)] == [3]
     assert reader.lost == (0, 1)
 
 
@@ -123,7 +128,7 @@ def test_threads_write_at_once_and_no_record_is_torn_or_lost(ring: Ring, reader:
         thread.start()
     for thread in threads:
         thread.join()
-    events = reader.read(NEVER, 0)
+    events = all_of(reader, NEVER, 0)
     assert [event.number for event in events] == list(range(1, 8_001))
     for thread_number in range(4):
         mine = [event for event in events if event.time_ns == thread_number]
@@ -136,7 +141,7 @@ def test_the_ring_goes_around(ring: Ring, reader: RingReader) -> None:
         for _ in range(CAPACITY - MARGIN - 1):
             count += 1
             assert ring.begin(count, 1.0) == count
-        assert [event.number for event in reader.read(NEVER, 0)][-1] == count
+        assert [event.number for event in all_of(reader, NEVER, 0)][-1] == count
         reader.release()
 
 
@@ -158,7 +163,7 @@ def test_what_was_said_before_closing_is_read_and_then_it_is_over(ring: Ring, re
     assert ring.begin(2, 1.0) == 0
     assert reader.closed
     assert reader.over
-    assert len(reader.read(NEVER, 0)) == 1
+    assert len(all_of(reader, NEVER, 0)) == 1
     reader.remove()
     assert rings(ring.path.parent) == []
 
@@ -183,7 +188,7 @@ sys.stdin.read()
     process.kill()
     process.communicate()
     assert reader.over
-    assert len(reader.read(NEVER, 0)) == 100
+    assert len(all_of(reader, NEVER, 0)) == 100
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
@@ -195,7 +200,7 @@ def test_a_forks_child_writes_nothing_into_its_parents_ring(ring: Ring, reader: 
         ring.end(number, 2, 0.0, 0.0, 0.0, 0, 0)
         os._exit(ring.begin(2, 1.0))
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert len(reader.read(NEVER, 0)) == 1
+    assert len(all_of(reader, NEVER, 0)) == 1
 
 
 def test_a_file_that_is_no_ring_is_refused(tmp_path: Path) -> None:

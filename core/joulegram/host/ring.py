@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -229,19 +230,19 @@ class RingReader:
         self._hole = (0, 0)
         self._routes: dict[int, str] = {}
 
-    def read(self, until_ns: int, now_ns: int) -> list[Event]:
-        """What happened up to a moment (ns), in the order in which it was written.
+    def read(self, until_ns: int, now_ns: int) -> Iterator[list[Event]]:
+        """What happened up to a moment (ns), in the order in which it was written, a few records at a time.
 
         Args:
             until_ns: later records are left for the next time.
             now_ns: the present: a record that does not come is given up some time after it was missed.
         """
-        events: list[Event] = []
         while True:
-            before = self.position
-            self._read_straight(events, until_ns)
-            if self.position == before and not self._gave_up(now_ns):
-                return events
+            events = self._read_straight(until_ns)
+            if events:
+                yield events
+            elif not self._gave_up(now_ns):
+                return
 
     def release(self) -> None:
         """Lets the writer write over what was read."""
@@ -280,17 +281,19 @@ class RingReader:
         with suppress(BufferError):
             self._memory.close()
 
-    def _read_straight(self, events: list[Event], until_ns: int) -> None:
-        """Reads up to the first record that is missing, or too late, or to the end of the file."""
+    def _read_straight(self, until_ns: int) -> list[Event]:
+        """Reads up to the first record that is missing, or too late, or to the end of the file, and not too many."""
         slot = self.position % CAPACITY
-        last = min(CAPACITY, slot + 1024)  # copied in pieces: most looks find few
+        last = min(CAPACITY, slot + 64)
         begin = _RECORDS_AT + slot * _RECORD.size
+        events: list[Event] = []
         for values in _RECORD.iter_unpack(self._memory[begin : _RECORDS_AT + last * _RECORD.size]):
             event = Event(*values)
             if event.number != self.position or event.time_ns > until_ns:
-                return
+                break
             events.append(event)
             self.position += 1
+        return events
 
     def _gave_up(self, now_ns: int) -> bool:
         """Whether the next record is missing for good, and was passed over."""

@@ -14,8 +14,10 @@ import marshal
 import os
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import islice
+from operator import attrgetter
 from typing import Any
 
 from joulegram.curves.virtual_clock import Part, Tariff, VirtualClock, fine, joules, units
@@ -126,9 +128,11 @@ class Accounts:
         late: events that came after their time had been settled.
         lost: beginnings that were not taken in.
         dropped: requests whose process ended before they did.
+        give_way: called between one request and the next, so that whoever shares this interpreter may go first.
     """
 
     def __init__(self) -> None:
+        self.give_way: Callable[[], object] = int
         self.id = os.urandom(4).hex()
         self.rows: dict[tuple[str, str], Row] = {}
         self.accounts: dict[str, Account] = {}
@@ -255,6 +259,7 @@ class Accounts:
         while at < len(ended) and ended[at].end_ns <= account.time_ns:
             request = ended[at]
             at += 1
+            self.give_way()
             active, idle = tariff.cost(request.parts)
             if name in request.paid:
                 before = request.paid[name]
@@ -442,6 +447,7 @@ class Accounts:
         accounts = self.accounts.values()
         now = min(account.tariff.virtual[-1] for account in accounts)
         for request in self.requests.values():
+            self.give_way()
             over = [(weight, begin, min(end, now)) for weight, begin, end in request.parts if begin < now]
             if request.weight and request.since < now:
                 over.append((request.weight, request.since, now))
@@ -465,8 +471,8 @@ class Accounts:
         hours = [(key, *_values(hour)) for key, hour in self._hour_began.items()]
         going = (
             self._first, self._until_ns, self._hour_s, hours, _values(self.clock),
-            [_request_state(request, numbers) for request in self.requests.values()],
-            [_request_state(request, numbers) for request in self._ended],
+            self._requests_state(self.requests.values(), numbers),
+            self._requests_state(self._ended, numbers),
             [(list(account.waiting), account.cursor, account.reading, *_values(account.tariff)[:5])
              for account in self.accounts.values()],
         )  # fmt: skip
@@ -477,6 +483,14 @@ class Accounts:
               account.pending, *_values(account.tariff)[5:]) for account in self.accounts.values()],
         )  # fmt: skip
         return sums, marshal.dumps(going)
+
+    def _requests_state(self, requests: Iterable[Request], rows: Mapping[int, int]) -> list[bytes]:
+        """Requests written down, a few at a time: writing all of them as one would hold up others."""
+        requests, told = iter(requests), list[bytes]()
+        while some := [(rows.get(id(request.row), -1), *_of_request(request)) for request in islice(requests, 8)]:
+            told.append(marshal.dumps(some))
+            self.give_way()
+        return told
 
     @classmethod
     def sums_of(cls, state: State) -> Accounts:
@@ -502,8 +516,8 @@ class Accounts:
         made._hour_began = {key: ServedHour(*values) for key, *values in hours}
         made.clock = VirtualClock(*clock)
         rows = list(made.rows.values())
-        made.requests = {values[0]: _request_of(values, rows) for values in flying}
-        made._ended = [_request_of(values, rows) for values in ended]
+        made.requests = {request.key: request for request in _requests_of(flying, rows)}
+        made._ended = list(_requests_of(ended, rows))
         for account, (waiting, cursor, reading, *curves) in zip(made.accounts.values(), accounts, strict=True):
             account.waiting, account.cursor, account.reading = deque(waiting), cursor, reading
             tariff = account.tariff
@@ -515,14 +529,11 @@ def _values(thing: Any) -> list[Any]:
     return [getattr(thing, entry.name) for entry in fields(thing)]
 
 
-def _request_state(request: Request, rows: Mapping[int, int]) -> State:
-    return (
-        request.key, request.begin_ns, request.weight, request.since,
-        None if request.row is None else rows[id(request.row)], request.parts, request.paid, request.end_ns,
-        request.tokens, request.flops, request.items, request.status, request.left, request.energy,
-    )  # fmt: skip
+_REQUEST = tuple(entry.name for entry in fields(Request) if entry.name != "row")
+_of_request = attrgetter(*_REQUEST)
 
 
-def _request_of(values: Sequence[Any], rows: Sequence[Row]) -> Request:
-    key, begin_ns, weight, since, row, *others = values
-    return Request(key, begin_ns, weight, since, None if row is None else rows[row], *others)
+def _requests_of(told: Iterable[bytes], rows: Sequence[Row]) -> Iterator[Request]:
+    for some in told:
+        for row, *values in marshal.loads(some):
+            yield Request(**dict(zip(_REQUEST, values, strict=True)), row=None if row < 0 else rows[row])

@@ -21,7 +21,7 @@ from joulegram.curves.virtual_clock import FINE_BITS, TIME_BITS, WEIGHT_BITS, jo
 from joulegram.host.clock import Clock
 from joulegram.host.cpu import cpus_of
 from joulegram.host.profile import own, profiles
-from joulegram.host.ring import BEGIN, END, WEIGH, RingReader, rings
+from joulegram.host.ring import BEGIN, END, WEIGH, Event, RingReader, rings
 from joulegram.host.shared_memory import remove
 from joulegram.notices import warn
 from joulegram.quantities import Method
@@ -102,7 +102,7 @@ class Owner:
         self._lost = 0
         """Of rings that are gone."""
         self._run_id: str | None = None
-        self._looked_ns = self._hours_ns = self._finished = 0
+        self._looked_ns = self._hours_ns = self._pieces = 0
         self._now_s = 0.0
         self._was: dict[str, tuple[int, float]] = {}
         """Of each channel, where the owner before has left its counter: when (ns), and its reading (J)."""
@@ -116,6 +116,7 @@ class Owner:
         if taken_up is None:
             self._forget_old_rings()
         self.books = taken_up or Accounts()
+        self.books.give_way = self._give_way
         self._settled: deque[Settled] = deque()
         self._profile_w = _profile_w(clock.host)
 
@@ -216,16 +217,15 @@ class Owner:
         self._rings[ring.id] = ring
 
     def _take_events(self, until_ns: int, now_ns: int, over: Collection[RingReader]) -> None:
-        events = [
-            (event.time_ns, ring, event)
-            for ring in self._rings.values()
-            for event in ring.read(now_ns if ring in over else until_ns, now_ns)
-        ]
+        events: list[tuple[int, RingReader, Event]] = []
+        for ring in self._rings.values():
+            for some in ring.read(now_ns if ring in over else until_ns, now_ns):
+                events += [(event.time_ns, ring, event) for event in some]
+                self._give_way()
         events.sort(key=itemgetter(0))
         books = self.books
-        for number, (time_ns, ring, event) in enumerate(events):
-            if not number % 32:
-                time.sleep(0)  # the server's own threads go first
+        for time_ns, ring, event in events:
+            self._give_way()
             key = ring.id << 32 | event.request & 0xFFFFFFFF
             if event.kind == BEGIN:
                 books.begin(time_ns, key, event.weight)
@@ -286,6 +286,12 @@ class Owner:
             return watts / sockets, f"idle power {watts / sockets:.4g} W: profile of this machine ({source})"
         return None, UNKNOWN_IDLE
 
+    def _give_way(self) -> None:
+        """The server's own threads go first: without this, one that wants to run waits for as long as five ms."""
+        self._pieces += 1
+        if not self._pieces % 8:
+            time.sleep(0)
+
     def _look_up_price(self) -> None:
         book = self._run.price_book if self._run is not None else None
         point = self._run.intensity() if self._run is not None else None
@@ -298,9 +304,6 @@ class Owner:
         """A request is settled."""
         row, host = request.row, self._clock.host
         assert row is not None  # those that are dropped are not told of
-        self._finished += 1
-        if not self._finished % 16:
-            time.sleep(0)  # as above
         energy = self._energy(request)
         energy_j, carbon_g = energy[0], None
         if energy_j is not None:
