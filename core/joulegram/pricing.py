@@ -277,6 +277,23 @@ class Pricer:
         names = tuple(sorted(sources, key=lambda name: -sources[name]))
         return Hours(known_s["settled"], known_s["provisional"], known_s["yearly"], known_s["unknown"], names)
 
+    def grams_per_j(self, start_ns: int, end_ns: int) -> Quantity:
+        """What a joule of IT energy of a time emits (g/J), PUE included, on the basis that carbon is on.
+
+        The mean over the run's own joules of that time; over the time itself where it used none.
+        """
+        tariff = self._tariffs.get(self._chosen_key)
+        if tariff is None:
+            return self._unpriceable
+        used_j = _over(self.energy, start_ns, end_ns)
+        if used_j > 0:
+            priced = tariff.curves
+        else:
+            used_j, priced = 1.0, tariff.over(Curve.of([start_ns, end_ns], [0.0, 1.0]))
+        joules = compute.exactly(used_j)
+        grams = CarbonFigure(*tariff.key, tariff.grams(priced, joules, self.book.pue, start_ns, end_ns))
+        return compute.ratio(self._chosen((grams,), start_ns, end_ns), joules, grams.carbon_g.how)
+
     def used(self, start_ns: int, end_ns: int) -> list[IntensityPoint]:
         """All points in force at some time of a span, on any basis."""
         return [point for tariff in self._tariffs.values() for point in tariff.used(start_ns, end_ns)]

@@ -15,6 +15,7 @@ from joulegram.curves.curve import Times
 from joulegram.curves.trace import ChannelTrace, Trace
 from joulegram.pricing import Footprint
 from joulegram.records import Lineage, PriceBook, StepCount
+from joulegram.session.served import served_part
 from joulegram.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def describe(run: RecordedRun) -> dict[str, Any]:
     """A recorded run as the document that every view renders."""
     footprint = run.footprint()
     cpu_s, wakeups = run.recorder_cost()
+    hours = run.stored.served()
     return {
         "schema_version": SCHEMA_VERSION,
         "run": run_part(run),
@@ -53,6 +55,7 @@ def describe(run: RecordedRun) -> dict[str, Any]:
         "channels": [channel.to_json() for channel in footprint.channels],
         "spans": [span_part(span) for span in run.spans()],
         "steps": [step_part(count) for counts in run.pricer.trace.counts for count in counts],
+        **({"served": served_part(hours, footprint, run.grams_per_j, run.length_of_hour_s)} if hours else {}),
         "power": [power_part(channel, run.pricer.trace) for channel in run.pricer.trace.channels.values()],
         "price": {**price_part(run.pricer.book), "hours": run.hours().to_json(), "feeds": feeds_part(run)},
         "notes": run.notes(),

@@ -19,10 +19,12 @@ from joulegram.host.clock import Clock
 from joulegram.ledger.ledger import Ledger, Summary, UnknownRun
 from joulegram.ledger.stored import Recording, StoredRun, write_price
 from joulegram.pricing import Footprint, Hours, Pricer
+from joulegram.quantities import Quantity
 from joulegram.records import Basis, IntensityPoint, Lineage, PriceBook, SpanRecord
 from joulegram.session import surroundings
 from joulegram.session.books import yearly
 from joulegram.session.document import describe, listed, listed_run
+from joulegram.session.served import HOUR_S
 from joulegram.units import NS_PER_S
 
 _ORDINARY = frozenset({"start", "late"})
@@ -180,6 +182,28 @@ class RecordedRun:
         """How well the grid's intensity at the time of the run is known."""
         trace = self.pricer.trace
         return self.pricer.hours(trace.start_ns, trace.end_ns)
+
+    def length_of_hour_s(self, hour_s: int) -> float:
+        """How much (s) of the hour that began at a time (s since 1970) it lasted."""
+        start_ns, end_ns = self._hour(hour_s)
+        return max(0, end_ns - start_ns) / NS_PER_S
+
+    def grams_per_j(self, hour_s: int) -> Quantity:
+        """What a joule of IT energy emitted in an hour (g/J), PUE included.
+
+        Args:
+            hour_s: when the hour began (s since 1970); one that the run did not reach is taken whole.
+        """
+        start_ns, end_ns = self._hour(hour_s)
+        if start_ns >= end_ns:
+            start_ns, end_ns = self.pricer.trace.timeline.mono_ns([hour_s, hour_s + HOUR_S]).tolist()
+        return self.pricer.grams_per_j(start_ns, end_ns)
+
+    def _hour(self, hour_s: int) -> tuple[int, int]:
+        """The part of an hour that it lasted (ns), on its clock."""
+        trace = self.pricer.trace
+        start_ns, end_ns = trace.timeline.mono_ns([hour_s, hour_s + HOUR_S]).tolist()
+        return max(start_ns, trace.start_ns), min(end_ns, trace.end_ns)
 
     def spans(self, kind: str | None = None) -> list[RecordedSpan]:
         """Its spans in the order of their start, of one kind or of all."""
