@@ -436,6 +436,10 @@ class ServedHour(Record):
         items: the same.
         energy_j: host-local channel id → joules shared by weight, and joules of idle power.
         unattributed_j: host-local channel id → joules that are nobody's.
+        lost: on this host, requests that were not counted as there was no room for their beginning; their energy is
+            nobody's.
+        late: on this host, events that came after their time had been settled.
+        dropped: on this host, requests whose process ended before they did; their energy is nobody's.
     """
 
     tag: ClassVar[str] = "served"
@@ -451,6 +455,9 @@ class ServedHour(Record):
     items: float = 0.0
     energy_j: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     unattributed_j: Mapping[str, float] = field(default_factory=dict)
+    lost: int = 0
+    late: int = 0
+    dropped: int = 0
 
     def since(self, before: ServedHour | None) -> ServedHour:
         """What was added to sums that grow."""
@@ -487,6 +494,9 @@ class ServedHour(Record):
                 name: self.unattributed_j.get(name, 0.0) + sign * other.unattributed_j.get(name, 0.0)
                 for name in {**self.unattributed_j, **other.unattributed_j}
             },
+            lost=self.lost + sign * other.lost,
+            late=self.late + sign * other.late,
+            dropped=self.dropped + sign * other.dropped,
         )
 
 

@@ -325,7 +325,7 @@ def test_the_hours_of_a_route_add_up_to_it() -> None:
         books.use("gpu:A", at_ns, at_ns + 900 * NS, 10.0, 1.0, 3.0)
         books.end(at_ns + 900 * NS, 1, "s", "/a", tokens=7.0)
         books.settle(at_ns + 900 * NS)
-        for hour in books.hour(quarter * 900.0):
+        for hour in books.hour(quarter * 900.0, lost=quarter):
             told[hour.hour_s, hour.route] = hour  # the later line goes before the earlier
     mine = [hour for (_, route), hour in told.items() if route == "/a"]
     assert len(mine) == 3
@@ -335,6 +335,7 @@ def test_the_hours_of_a_route_add_up_to_it() -> None:
     assert sum(hour.unattributed_j["gpu:A"] for (_, route), hour in told.items() if route is None) == pytest.approx(
         30.0
     )
+    assert sum(hour.lost for (_, route), hour in told.items() if route is None) == 9
 
 
 def test_what_was_served_before_any_counter_was_read_has_no_grams_which_is_not_none_of_them() -> None:

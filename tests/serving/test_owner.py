@@ -203,6 +203,8 @@ def test_a_dead_process_pays_nothing_and_its_ring_is_removed(host: Host, monkeyp
         snapshot.channels[GPU].meter_j, rel=1e-9
     )
     assert dead.end_ns is None
+    first.close()
+    assert [(hour.dropped, hour.late) for hour in host.runs[-1].hours if hour.route is None] == [(1, snapshot.late)]
 
 
 def test_a_meter_that_fails_and_returns_is_settled_evenly_over_its_gap(host: Host) -> None:
@@ -267,6 +269,8 @@ def test_what_found_no_room_is_nobodys_and_counted(host: Host) -> None:
     assert snapshot.in_flight == 0
     assert snapshot.lost >= lost
     assert snapshot.routes[0].requests + snapshot.lost == 20_000
+    service.close()
+    assert [hour.lost for hour in host.runs[-1].hours if hour.route is None] == [snapshot.lost]
 
 
 def test_a_request_may_be_ended_twice_and_from_anywhere(host: Host) -> None:

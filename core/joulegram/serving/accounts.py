@@ -372,8 +372,13 @@ class Accounts:
         """Whether another hour has begun since `hour` was last asked."""
         return self._hour_s is not None and int(wall_s // HOUR_S) * HOUR_S != self._hour_s
 
-    def hour(self, wall_s: float) -> list[ServedHour]:
-        """What each route has cost since the hour began; at its turn, for the last time, what it cost in that hour."""
+    def hour(self, wall_s: float, lost: int = 0) -> list[ServedHour]:
+        """What each route has cost since the hour began; at its turn, for the last time, what it cost in that hour.
+
+        Args:
+            wall_s: now (s since 1970).
+            lost: beginnings that have not come as far as to these books.
+        """
         hour_s = int(wall_s // HOUR_S) * HOUR_S
         if self._hour_s is None:
             self._hour_s = hour_s
@@ -384,6 +389,9 @@ class Accounts:
             "",
             None,
             unattributed_j={name: joules(account.tariff.unattributed) for name, account in self.accounts.items()},
+            lost=self.lost + lost,
+            late=self.late,
+            dropped=self.dropped,
         )
         told = [sums.since(self._hour_began.get(key)) for key, sums in now.items()]
         if hour_s != self._hour_s:

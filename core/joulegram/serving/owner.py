@@ -342,7 +342,6 @@ class Owner:
 
     def _tell(self, now_ns: int, rings_on: Collection[RingReader]) -> None:
         """Tells the books, and how far the rings are in them; then the rings' writers get room."""
-        lost = self._lost + sum(sum(ring.lost) for ring in self._rings.values())
         book = self._run.price_book if self._run is not None else None
         told = {
             "time_ns": now_ns,
@@ -354,7 +353,7 @@ class Owner:
             "workers": len(self._pids),
             "in_flight": len(self.books.requests),
             "rings": {ring.id: ring.position for ring in self._rings.values()},
-            "lost": lost,
+            "lost": self._lost_in_rings,
             "lost_before": self._lost,
             "zone": book.zone if book is not None else None,
             "g_per_kwh": self._g_per_kwh,
@@ -365,6 +364,11 @@ class Owner:
             return
         for ring in rings_on:
             ring.release()
+
+    @property
+    def _lost_in_rings(self) -> int:
+        """Beginnings that found no room in a ring."""
+        return self._lost + sum(sum(ring.lost) for ring in self._rings.values())
 
     def _tell_rate(self, now_ns: int) -> None:
         """Tells what a request of weight 1 is charged in a second."""
@@ -381,7 +385,7 @@ class Owner:
     def _tell_hours(self, now_ns: int) -> None:
         self._hours_ns = now_ns
         if self._recorder is not None:
-            for hour in self.books.hour(self._now_s):
+            for hour in self.books.hour(self._now_s, self._lost_in_rings):
                 self._recorder.tell(hour)
 
 

@@ -39,6 +39,9 @@ class _Sums:
     active: _Joules = field(default_factory=dict)
     idle: _Joules = field(default_factory=dict)
     nobody: _Joules = field(default_factory=dict)
+    lost: int = 0
+    late: int = 0
+    dropped: int = 0
 
     def add(self, hour: ServedHour) -> None:
         """Takes in one route's hour, or what is nobody's in one."""
@@ -47,6 +50,7 @@ class _Sums:
         self.tokens += hour.tokens
         self.items += hour.items
         self.flops += hour.flops
+        self.lost, self.late, self.dropped = (self.lost + hour.lost, self.late + hour.late, self.dropped + hour.dropped)
         for name, (active, idle) in hour.energy_j.items():
             key = hour.hour_s, name
             self.active[key] = self.active.get(key, 0.0) + active
@@ -210,6 +214,9 @@ def _nobodys(sums: _Sums, worth: _Worth) -> dict[str, Any]:
     }
     energy, carbon = worth.energy_j(everything), worth.carbon_g(everything)
     return {
+        "lost": sums.lost,
+        "late": sums.late,
+        "dropped": sums.dropped,
         "unattributed_j": worth.energy_j(sums.nobody).to_json(),
         "unattributed_g": worth.carbon_g(sums.nobody).to_json(),
         "whole_j": energy.to_json(),
