@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from joulegram.analysis.whatif import what_if as what_if
     from joulegram.analysis.when import Plan as Plan
     from joulegram.config import ConfigError as ConfigError
+    from joulegram.extras import MissingExtra as MissingExtra
     from joulegram.ledger.ledger import UnknownRun as UnknownRun
     from joulegram.pricing import Footprint as Footprint
     from joulegram.quantities import Quantity as Quantity
@@ -38,7 +39,10 @@ if TYPE_CHECKING:
     from joulegram.serving.service import Request as Request
     from joulegram.serving.service import Service as Service
     from joulegram.serving.service import serve as serve
+    from joulegram.serving.snapshot import ChannelTotals as ChannelTotals
+    from joulegram.serving.snapshot import Parts as Parts
     from joulegram.serving.snapshot import Result as Result
+    from joulegram.serving.snapshot import RouteTotals as RouteTotals
     from joulegram.serving.snapshot import Snapshot as Snapshot
     from joulegram.session.budget import Budget as Budget
     from joulegram.session.recorded import open_ledger as open_ledger
@@ -48,14 +52,18 @@ __version__ = "0.1.0"
 _HOMES = {
     "Budget": "session.budget",
     "CannotPlan": "analysis.outlook",
+    "ChannelTotals": "serving.snapshot",
     "ConfigError": "config",
     "Footprint": "pricing",
     "IntensityPoint": "records",
+    "MissingExtra": "extras",
+    "Parts": "serving.snapshot",
     "Pauses": "analysis.pausing",
     "Plan": "analysis.when",
     "Quantity": "quantities",
     "Request": "serving.service",
     "Result": "serving.snapshot",
+    "RouteTotals": "serving.snapshot",
     "Service": "serving.service",
     "Snapshot": "serving.snapshot",
     "Unanswerable": "analysis.measures",
@@ -72,14 +80,18 @@ _HOMES = {
 __all__ = [
     "Budget",
     "CannotPlan",
+    "ChannelTotals",
     "ConfigError",
     "Footprint",
     "IntensityPoint",
+    "MissingExtra",
+    "Parts",
     "Pauses",
     "Plan",
     "Quantity",
     "Request",
     "Result",
+    "RouteTotals",
     "Run",
     "Service",
     "Snapshot",

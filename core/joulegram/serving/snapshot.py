@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from joulegram.quantities import Method
 
@@ -84,7 +85,12 @@ class RouteTotals:
         buckets: how many settled requests fell into each of `BUCKETS_J`, and above; not cumulative.
         sum_j: energy of those (J), channels that others contain left out.
         exemplars: by number of the bucket.
+
+    Attributes:
+        edges_j: upper edges of all buckets but the last.
     """
+
+    edges_j: ClassVar[tuple[float, ...]] = BUCKETS_J
 
     service: str
     route: str
