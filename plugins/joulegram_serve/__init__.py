@@ -16,9 +16,27 @@ Example::
 It is pure ASGI and imports no framework: FastAPI, Starlette, LitServe, Ray Serve's ingress, BentoML and vLLM take it.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from joulegram_serve.access_log import FootprintFilter
 from joulegram_serve.context import current
 from joulegram_serve.look_up import footprint_app
+from joulegram_serve.metrics import collector_type, metrics_app, serve_metrics
 from joulegram_serve.middleware import FootprintMiddleware
 
-__all__ = ["FootprintFilter", "FootprintMiddleware", "current", "footprint_app"]
+if TYPE_CHECKING:
+    from joulegram_serve.collector import FootprintCollector as FootprintCollector
+
+__all__ = [
+    "FootprintCollector", "FootprintFilter", "FootprintMiddleware", "current", "footprint_app", "metrics_app",
+    "serve_metrics",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """What needs a library that may not be there."""
+    if name == "FootprintCollector":
+        return collector_type()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
