@@ -32,6 +32,7 @@ def own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith("JOULEGRAM_"):
             monkeypatch.delenv(name)
     monkeypatch.setattr("joulegram.place.clouds.DMI", tmp_path / "dmi")
+    monkeypatch.setattr("joulegram.host.hardware.DMI", tmp_path / "dmi")
     monkeypatch.setenv("JOULEGRAM_METERS", "cpu_model")
     monkeypatch.setenv("JOULEGRAM_INTENSITY", "annual")
     monkeypatch.setenv("JOULEGRAM_LEDGER", str(tmp_path / "ledger"))

@@ -15,6 +15,7 @@ from joulegram.records import (
     Channel,
     End,
     Gap,
+    Hardware,
     Header,
     Heartbeat,
     IntensityPoint,
@@ -48,6 +49,9 @@ RECORDS: list[Record] = [
     Channel(
         "gpu:A", "gpu", "measured", "a counter", "exclusive", 0.95, 1.05, 700.0, None, 65536.0, 0.1, 0.1, 0.0, 1e-3
     ),
+    Channel("gpu:B", "gpu", "measured", "a counter", product="NVIDIA H200"),
+    Hardware("host", "server", "PowerEdge R740", "Xeon", 2, 96, 404.5, True),
+    Hardware("host"),
     ANCHOR,
     Knots(10**15, {"node gpu:A": ([0, 5], [0.0, 0.1]), "empty": ([], [])}, {"node gpu:A": (7, 0.30000000000000004)}),
     Knots(0, {}),

@@ -112,6 +112,7 @@ class Channel(Record):
             network, or of a counter that refreshes all the time.
         quantum_j: the counter's step (J): a reading may be short of the truth by as much. 0 for one that is too small
             to matter, or not known.
+        product: the device's product name, as its driver spells it; empty where its meter does not tell.
     """
 
     tag: ClassVar[str] = "channel"
@@ -130,6 +131,7 @@ class Channel(Record):
     lag_s: float = 0.0
     delay_s: float = 0.0
     quantum_j: float = 0.0
+    product: str = ""
 
     @property
     def device(self) -> str:
@@ -204,13 +206,41 @@ class Header(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Hardware(Record):
+    """What machine a recorder ran on, as far as its making is concerned.
+
+    Args:
+        host: the host's name.
+        chassis: ``laptop``, ``desktop``, ``server``; empty where the firmware does not tell.
+        product: the model's name, as the firmware tells it; empty where it does not.
+        cpu: model name of its CPUs.
+        sockets: how many of these.
+        threads: logical CPUs.
+        memory_gb: memory that the system can use (10^9 bytes); None where it is not known.
+        virtual: whether a hypervisor lends it.
+    """
+
+    tag: ClassVar[str] = "hardware"
+
+    host: str
+    chassis: str = ""
+    product: str = ""
+    cpu: str = ""
+    sockets: int = 1
+    threads: int = 1
+    memory_gb: float | None = None
+    virtual: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Knots(Record):
     """Pieces of cumulative curves.
 
     Args:
         curves: curve name → (times in ns after `base_ns`, values). Curve names are ``node CHANNEL`` and
             ``run CHANNEL`` (J), ``phase PHASE CHANNEL`` (J), ``phase_s PHASE`` (s), ``tally NAME`` (what the loop adds
-            up: ``flops PHASE``, …), ``busy_s``, ``own_s`` and ``reserved_s`` (core-seconds).
+            up: ``flops PHASE``, …), ``busy_s`` and ``own_s`` (core-seconds), and ``reserved_s`` (seconds of the whole
+            host: its reserved part of the cores × time).
         tips: curve name → (time, value) of the last sample taken; superseded by later lines.
         until_ns: how far (ns after `base_ns`) every curve that this line does not name, and that has a tip, has gone on
             along the straight from its last knot through its last tip, within the ε of its compression.
@@ -550,8 +580,8 @@ class End(Record):
 
 
 _RECORDS: tuple[type[Record], ...] = (
-    Header, Channel, Anchor, Knots, Gap, SpanRecord, PriceBook, MorePoints, StepCount, PhaseMoments, ServedHour,
-    Lineage, Note, Heartbeat, End,
+    Header, Hardware, Channel, Anchor, Knots, Gap, SpanRecord, PriceBook, MorePoints, StepCount, PhaseMoments,
+    ServedHour, Lineage, Note, Heartbeat, End,
 )  # fmt: skip
 _BY_TAG = {record.tag: record for record in _RECORDS}
 _NESTED: dict[str, type[Record]] = {"anchor": Anchor, "pue": Pue}

@@ -156,6 +156,11 @@ def test_the_power_of_an_a100_is_of_the_moment_even_without_the_field_for_it(mac
     assert only(opened(machine(a100(faults=[Fault("186")]).without_counter()))).lag_s == 0.1
 
 
+@pytest.mark.parametrize("gpu", [h100(), h100().without_counter()])
+def test_a_channel_names_its_product(machine, gpu):
+    assert only(opened(machine(gpu))).product == gpu.name
+
+
 def test_several_gpus_are_several_channels_each_with_its_own_joules(machine):
     fake = machine(Gpu(power=((1.0, 200.0),)), Gpu(power=((1.0, 300.0),)), pascal(power=((1.0, 100.0),)))
     meter = opened(fake)

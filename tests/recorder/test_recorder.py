@@ -31,7 +31,7 @@ from joulegram.pricing import Footprint, Pricer
 from joulegram.recorder import recorder as recording
 from joulegram.recorder.opening import Opened
 from joulegram.recorder.recorder import Recorder
-from joulegram.records import Channel, End, Gap, Header, Heartbeat, Knots, Note, SpanRecord
+from joulegram.records import Channel, End, Gap, Hardware, Header, Heartbeat, Knots, Note, SpanRecord
 from joulegram.units import NS_PER_S
 
 S = NS_PER_S
@@ -519,3 +519,29 @@ def test_gaps_and_notes_are_written_once(clock: OwnedClock, sink: Kept) -> None:
     made.stop()
     assert [gap.why for gap in sink.of(Gap)] == ["late"]
     assert [note.text for note in sink.of(Note)] == ["look here"]
+
+
+def test_the_machine_is_told_of_once_and_live_as_well_as_afterwards(clock: OwnedClock, sink: Kept) -> None:
+    made = recorder(clock, sink, Counter(clock))
+    made.run_for(2)
+    made.flush()
+    made.flush()
+    (told,) = sink.of(Hardware)
+    assert told.host == "alpha"
+    assert made.trace(clock.monotonic_ns()).hardware == told == content(sink).hardware
+
+
+def test_a_machine_that_cannot_be_told_of_is_noted_and_recorded_all_the_same(
+    clock: OwnedClock, sink: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(host: str) -> Hardware:
+        raise ZeroDivisionError(host)
+
+    monkeypatch.setattr(recording, "hardware_of", broken)
+    made = recorder(clock, sink, Counter(clock))
+    made.run_for(1)
+    made.flush()
+    made.flush()
+    assert sink.of(Hardware) == []
+    assert [note.kind for note in sink.of(Note)] == ["hardware"]
+    assert sink.of(Knots)

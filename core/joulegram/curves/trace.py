@@ -13,7 +13,7 @@ import numpy as np
 from joulegram.curves.curve import Curve, Steps, Stretch, Times, elapsed, merge, turns, weigh, without
 from joulegram.curves.phases import OTHER
 from joulegram.curves.timeline import Timeline
-from joulegram.records import Channel, Gap, Header, PhaseMoments, StepCount
+from joulegram.records import Channel, Gap, Hardware, Header, PhaseMoments, StepCount
 from joulegram.units import NS_PER_S
 
 SHORT_NS = 10 * NS_PER_S
@@ -68,6 +68,8 @@ class RecorderTrace:
         end_ns: when it ended, or was last heard of (ns).
         tallies: what its loop added up, by name.
         counts: the kinds of step that it counted.
+        hardware: what machine it ran on; None where it did not tell.
+        reserved_s: seconds of the whole host: its reserved part of the cores × time.
     """
 
     header: Header
@@ -79,6 +81,8 @@ class RecorderTrace:
     end_ns: int
     tallies: Mapping[str, Curve] = field(default_factory=dict)
     counts: tuple[StepCount, ...] = ()
+    hardware: Hardware | None = None
+    reserved_s: Curve = field(default_factory=Curve)
 
     def same_clock(self, other: RecorderTrace) -> bool:
         """Whether monotonic times of both compare."""
@@ -118,9 +122,25 @@ class RecorderTrace:
             phase_n={phase: moved(curve) for phase, curve in self.phase_n.items()},
             tallies={name: moved(curve) for name, curve in self.tallies.items()},
             counts=tuple(replace(count, end_ns=instant(count.end_ns)) for count in self.counts),
+            reserved_s=moved(self.reserved_s),
             start_ns=instant(self.start_ns),
             end_ns=instant(self.end_ns),
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HostTrace:
+    """A host that recorders of a run were on.
+
+    Args:
+        name: the host's.
+        hardware: what machine it is; None where no recorder told.
+        reserved_s: seconds of the whole host that the run reserved, its part of the cores × time.
+    """
+
+    name: str
+    hardware: Hardware | None
+    reserved_s: Curve
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,6 +157,7 @@ class Trace:
         tallies: what the loops of all recorders added up, by name.
         counts: the kinds of step that each recorder counted.
         counting: 1 while the loop whose phases these are counted its steps, 0 otherwise; None where it never did.
+        hosts: the hosts that it ran on, by name.
     """
 
     timeline: Timeline
@@ -148,6 +169,7 @@ class Trace:
     tallies: Mapping[str, Curve] = field(default_factory=dict)
     counts: tuple[tuple[StepCount, ...], ...] = ()
     counting: Steps | None = None
+    hosts: tuple[HostTrace, ...] = ()
 
 
 def together(recorders: Sequence[RecorderTrace], reference: RecorderTrace | None = None) -> Trace:
@@ -179,8 +201,24 @@ def together(recorders: Sequence[RecorderTrace], reference: RecorderTrace | None
         },
         counts=tuple(recorder.counts for recorder in placed if recorder.counts),
         counting=counting_time(loop),
+        hosts=_hosts(placed),
         start_ns=min(recorder.start_ns for recorder in placed),
         end_ns=max(recorder.end_ns for recorder in placed),
+    )
+
+
+def _hosts(recorders: Sequence[RecorderTrace]) -> tuple[HostTrace, ...]:
+    """Each host once; recorders of a run on one host have divided its cores among them, so their parts add up."""
+    by_name: dict[str, list[RecorderTrace]] = {}
+    for recorder in recorders:
+        by_name.setdefault(recorder.header.host, []).append(recorder)
+    return tuple(
+        HostTrace(
+            name,
+            next((recorder.hardware for recorder in there if recorder.hardware is not None), None),
+            merge([recorder.reserved_s for recorder in there]),
+        )
+        for name, there in sorted(by_name.items())
     )
 
 
@@ -199,7 +237,7 @@ def _its_own(recorder: RecorderTrace) -> RecorderTrace:
         )
         for name, trace in recorder.channels.items()
     }
-    return replace(recorder, channels=channels)
+    return replace(recorder, channels=channels, reserved_s=cut(recorder.reserved_s))
 
 
 def counting_time(recorder: RecorderTrace) -> Steps | None:

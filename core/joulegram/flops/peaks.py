@@ -9,17 +9,15 @@ a device that has none, float32's own rate. CPUs are not in it: theirs depends o
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from joulegram.config import PEAK_TYPES
+from joulegram.host.products import plain_name
 
 TABLE = Path(__file__).with_name("peaks.csv")
-# What one program puts before a name and another leaves out. "Quadro", "GeForce" and "RTX" tell devices apart.
-_VENDORS = frozenset({"nvidia", "tesla", "amd", "google"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +46,14 @@ def peak(device: str, dtype: str, own: Mapping[str, Mapping[str, float]]) -> Pea
         own: the user's own rates (FLOP/s), which come first.
     """
     kind = "float8" if dtype.startswith("float8") else dtype
-    name = _plain(device)
-    mine = next((rates for each, rates in own.items() if _plain(each) == name), {})
+    name = plain_name(device)
+    mine = next((rates for each, rates in own.items() if plain_name(each) == name), {})
     for each in (kind, "float32") if kind == "tf32" else (kind,):
         if each in mine:
             return Peak(mine[each], "as set")
         if found := _table().get(name, {}).get(each):
             return found
     return None
-
-
-def _plain(name: str) -> str:
-    """A name as the table spells it: small letters, spaces, no vendor."""
-    return " ".join(word for word in re.split(r"[\s_-]+", name.lower()) if word and word not in _VENDORS)
 
 
 @cache

@@ -12,6 +12,7 @@ from joulegram.records import (
     Channel,
     End,
     Gap,
+    Hardware,
     Header,
     Heartbeat,
     IntensityPoint,
@@ -59,6 +60,11 @@ class JournalContent:
     def channels(self) -> dict[str, Channel]:
         """Channels by host-local id."""
         return {record.id: record for record in self.records if isinstance(record, Channel)}
+
+    @property
+    def hardware(self) -> Hardware | None:
+        """What machine it ran on; None where nobody told."""
+        return next((record for record in reversed(self.records) if isinstance(record, Hardware)), None)
 
     @property
     def gaps(self) -> list[Gap]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from joulegram.curves.curve import Curve
 from joulegram.curves.timeline import Timeline
 from joulegram.curves.trace import RecorderTrace, channel_trace
 from joulegram.host.clock import Clock
@@ -75,6 +76,8 @@ class Recording:
             phase_n={n.removeprefix("phase_n "): c for n, c in curves.items() if n.startswith("phase_n ")},
             tallies={n.removeprefix("tally "): c for n, c in curves.items() if n.startswith("tally ")},
             counts=tuple(self.content.counts),
+            hardware=self.content.hardware,
+            reserved_s=curves.get("reserved_s", Curve()),
             start_ns=header.start_ns,
             end_ns=self.end_ns,
         )

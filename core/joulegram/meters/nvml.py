@@ -323,6 +323,7 @@ def _counted(nvml: Any, gpu: Gpu) -> Channel:
         resolution_s=COUNTER_REFRESH_S,
         lag_s=COUNTER_REFRESH_S,
         quantum_j=COUNTER_STEP_J,
+        product=gpu.name,
     )
 
 
@@ -355,6 +356,7 @@ def _integrated(nvml: Any, gpu: Gpu, averages: bool) -> Channel:
         max_w=_max_w(answer(nvml, "nvmlDeviceGetEnforcedPowerLimit", gpu.handle)),
         resolution_s=window_s,
         lag_s=window_s,
+        product=gpu.name,
     )
     return summed(sensor, AVERAGES_GAIN if averages else MOMENTS_GAIN)
 

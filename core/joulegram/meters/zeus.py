@@ -133,10 +133,10 @@ def _amd_gpu(gpu: Any, name: str) -> Device:
     identity = f"gpu:amd-{gpu.gpu_index}"
     power = None if gpu.supports_get_total_energy_consumption() else _power_of(gpu)
     if power is None:  # where there is not even a power, the counter's reading fails, and the GPU is missing by name
-        counter = _channel(identity, f"energy counter of {name}, through Zeus", MILLI)
+        counter = _channel(identity, f"energy counter of {name}, through Zeus", MILLI, name)
         return Device([counter], lambda: [gpu.get_total_energy_consumption()], [Counted(MILLI)])
     measure, gain = power
-    return _summed(_channel(identity, f"power of {name}, through Zeus"), measure, gain)
+    return _summed(_channel(identity, f"power of {name}, through Zeus", product=name), measure, gain)
 
 
 def _power_of(gpu: Any) -> tuple[Callable[[], float], tuple[float, float]] | None:
@@ -183,7 +183,7 @@ def _summed(sensor: Channel, power: Callable[[], float], gain: tuple[float, floa
     return Device([summed(sensor, gain)], lambda: [power()], [Integrated(MILLI, MOST_S)])
 
 
-def _channel(identity: str, how: str, quantum_j: float = 0.0) -> Channel:
+def _channel(identity: str, how: str, quantum_j: float = 0.0, product: str = "") -> Channel:
     kind = identity.partition(":")[0]
     return Channel(
         identity,
@@ -193,4 +193,5 @@ def _channel(identity: str, how: str, quantum_j: float = 0.0) -> Channel:
         share="cpu" if kind in ("cpu", "dram") else "undivided",
         resolution_s=ZeusMeter.period_s,
         quantum_j=quantum_j,
+        product=product,
     )

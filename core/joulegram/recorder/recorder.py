@@ -21,6 +21,7 @@ from joulegram.config import Settings
 from joulegram.curves.phases import OTHER
 from joulegram.host.clock import Clock, drift_ns
 from joulegram.host.cohort import Cohort
+from joulegram.host.hardware import hardware_of
 from joulegram.notices import warn
 from joulegram.recorder.bell import Bell
 from joulegram.recorder.channel import Settled
@@ -28,7 +29,19 @@ from joulegram.recorder.knots import new_knots
 from joulegram.recorder.learning import keep_learned
 from joulegram.recorder.opening import Opened
 from joulegram.recorder.sampler import Sampler, Superseded
-from joulegram.records import Anchor, Channel, End, Header, Heartbeat, Record, SpanRecord, Status, StepCount
+from joulegram.records import (
+    Anchor,
+    Channel,
+    End,
+    Hardware,
+    Header,
+    Heartbeat,
+    Note,
+    Record,
+    SpanRecord,
+    Status,
+    StepCount,
+)
 from joulegram.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -120,7 +133,8 @@ class Recorder:
         self._cpu_s: dict[str, float] = {}
         self._wakeups = 0
         self._anchors = [header.anchor]
-        self._complained = False
+        self._complained = self._hardware_asked = False
+        self._hardware: Hardware | None = None
         _RECORDERS.add(self)
         self._start_thread(self._sample, "joulegram-sampler", self._generation)
         self._start_thread(self._keep, "joulegram-keeper")
@@ -262,6 +276,8 @@ class Recorder:
             phase_n=_named(curves, "phase_n "),
             tallies=ahead(_named(curves, "tally "), counted),
             counts=tuple(record for record in self._said if isinstance(record, StepCount)),
+            hardware=self._hardware,
+            reserved_s=curves.get("reserved_s", Curve()),
             start_ns=self.header.start_ns,
             end_ns=end_ns,
         )
@@ -407,6 +423,7 @@ class Recorder:
 
     def _collect(self) -> None:
         self._sampler.fix()
+        self._tell_hardware()
         for described in (channel.described for channel in self._sampler.channels()):
             if self._told_channels.get(described.id) != described:
                 self._told_channels[described.id] = described
@@ -422,6 +439,17 @@ class Recorder:
             self._told_spans.pop(id(span), None)
             self._unwritten.append(span.record())
         self._unwritten.append(new_knots(self.header.start_ns, self._sampler.curves()))
+
+    def _tell_hardware(self) -> None:
+        """Says once what machine this is; here, as the kernel may take its time over many CPUs."""
+        if self._hardware_asked:
+            return
+        self._hardware_asked = True
+        try:
+            self._hardware = hardware_of(self.header.host)
+            self.say(self._hardware)
+        except Exception as error:  # somebody's firmware: the energy is counted all the same
+            self._sampler.notes.append(Note(self.clock.monotonic_ns(), "hardware", f"it is not known: {error!r}"))
 
     def _changed_spans(self) -> Iterator[SpanRecord]:
         """Open spans that no line has told of as they now stand."""
