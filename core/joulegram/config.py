@@ -43,6 +43,7 @@ class Settings:
         ledger: folder in which runs are kept; None for the user's data directory.
         project: name that groups runs.
         stage: stage of the life cycle that a run belongs to.
+        model: what a run works for, makes or serves.
         zone: grid zone (``DK``, ``DK-DK1``, ``US-CA``); None for unknown, priced at the world's average.
         pue: facility energy over IT energy: a number, ``datacenter`` for the survey's mean, None for unknown.
         intensity: feed that knows the grid's carbon intensity: ``auto`` for the one of the zone, or its name
@@ -61,6 +62,7 @@ class Settings:
     ledger: str | None = None
     project: str | None = None
     stage: str = "train"
+    model: str | None = None
     zone: str | None = None
     pue: float | str | None = None
     intensity: str = "auto"

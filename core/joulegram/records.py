@@ -202,6 +202,8 @@ class Header(Record):
     """What the user said of it; None for that of what the run is priced with."""
     intensity: str = "auto"
     """The feed that the user named, with no option of it but its argument; ``auto`` for none."""
+    model: str | None = None
+    """What the run works for, makes or serves."""
     version: int = FORMAT_VERSION
 
 

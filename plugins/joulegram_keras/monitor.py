@@ -89,6 +89,7 @@ class FootprintMonitor(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
         name: what the run is called; the model's name by default.
         project: name that groups runs.
         stage: stage of the life cycle; for `fit` as configured (``train``), else ``evaluate``.
+        model: what the run works for or makes, for the life cycle of a project: a name of your own.
         zone: grid zone (``joulegram zones TEXT`` finds it); unknown by default, priced at the world's average.
         pue: facility energy over IT energy, or ``datacenter`` for the survey's mean.
         intensity: name of the feed of grid carbon intensity.
@@ -118,6 +119,7 @@ class FootprintMonitor(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
         *,
         project: str | None = None,
         stage: str | None = None,
+        model: str | None = None,
         zone: str | None = None,
         pue: float | str | None = None,
         intensity: str | None = None,
@@ -143,8 +145,8 @@ class FootprintMonitor(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
         if on_budget not in ("stop", "warn"):
             raise ValueError(f'on_budget = {on_budget!r}: "stop" or "warn" is needed')
         self._settings: dict[str, Any] = {
-            "project": project, "stage": stage, "zone": zone, "pue": pue, "intensity": intensity, "basis": basis,
-            "flops": flops, "ledger": ledger, "meters": meters,
+            "project": project, "stage": stage, "model": model, "zone": zone, "pue": pue, "intensity": intensity,
+            "basis": basis, "flops": flops, "ledger": ledger, "meters": meters,
         }  # fmt: skip
         joulegram.check_settings(**self._settings)
         cadence(every)

@@ -60,6 +60,20 @@ def test_a_run_is_kept_with_what_it_was_given_and_its_spans() -> None:
     assert kept.spans("batch") == []
 
 
+def test_the_model_that_a_run_works_for_is_kept_and_may_be_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    with joulegram.track("first", model="tiny-2"), joulegram.track("inside", model="teacher"):
+        pass
+    monkeypatch.setenv("JOULEGRAM_MODEL", "tiny-3")
+    with joulegram.track("second"):
+        pass
+    second, first = sorted(joulegram.open_ledger().runs(), key=lambda run: run.name != "second")
+    assert (first.model, second.model) == ("tiny-2", "tiny-3")
+    (inside,) = first.spans("track")
+    assert inside.attributes["model"] == "teacher"
+    assert first.document()["run"]["model"] == "tiny-2"
+    assert {summary.run["model"] for summary in joulegram.open_ledger().summaries()} == {"tiny-2", "tiny-3"}
+
+
 def test_every_figure_has_bounds_and_a_method_and_compute_says_that_it_is_missing() -> None:
     with joulegram.track("figures") as run:
         work()

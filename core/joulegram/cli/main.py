@@ -109,14 +109,14 @@ def _parser() -> argparse.ArgumentParser:
 
     run = verbs.add_parser("run", help="track any command", description="Track any command; its exit code is kept.")
     run.add_argument("--name", help="what the run is called; the command by default")
-    for name in ("project", "stage", "zone", "pue", "basis"):
+    for name in ("project", "stage", "model", "zone", "pue", "basis"):
         run.add_argument(f"--{name}")
     run.add_argument("--intensity", metavar="FEED", help="a feed by name; the zone's own by default, annual for none")
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND …", help="the command and its arguments")
     run.set_defaults(do=_run)
 
     runs = verbs.add_parser("runs", help="list runs, newest first")
-    for name in ("project", "stage", "status"):
+    for name in ("project", "stage", "model", "status"):
         runs.add_argument(f"--{name}", help=f"only runs of this {name}")
     runs.add_argument(
         "-n", "--most", type=_how_many, metavar="N", help=f"at most N runs; a table shows {SHOWN} by default"
@@ -260,7 +260,7 @@ def _run(options: argparse.Namespace) -> int:
         return 2
     given = {
         name: getattr(options, name)
-        for name in ("name", "project", "stage", "zone", "pue", "intensity", "basis", "ledger")
+        for name in ("name", "project", "stage", "model", "zone", "pue", "intensity", "basis", "ledger")
     }
     return track_command(command, given)
 
@@ -281,7 +281,7 @@ def _uncollected() -> Iterator[None]:
 def _runs(options: argparse.Namespace) -> int:
     started_s = time.monotonic()
     ledger = open_ledger(options.ledger)
-    wanted = {name: getattr(options, name) for name in ("project", "stage", "status")}
+    wanted = {name: getattr(options, name) for name in ("project", "stage", "model", "status")}
     found = [
         {"run": summary.run, "footprint": summary.footprint}
         for summary in ledger.summaries()

@@ -257,6 +257,7 @@ def serve(
     name: str | None = None,
     *,
     project: str | None = None,
+    model: str | None = None,
     zone: str | None = None,
     pue: float | str | None = None,
     intensity: str | None = None,
@@ -283,6 +284,7 @@ def serve(
     Args:
         name: what is served; ``server`` by default.
         project: see `track`.
+        model: what is served: a name that runs which made it bear too, or such a run's id.
         zone: see `track`.
         pue: see `track`.
         intensity: see `track`.
@@ -300,8 +302,8 @@ def serve(
     if weigh_by is not None and weigh_by not in AMOUNTS:
         raise ValueError(f"weigh_by = {weigh_by!r}: one of {', '.join(AMOUNTS)} is needed")
     given = {
-        "project": project, "zone": zone, "pue": pue, "intensity": intensity, "basis": basis, "ledger": ledger,
-        "meters": meters,
+        "project": project, "model": model, "zone": zone, "pue": pue, "intensity": intensity, "basis": basis,
+        "ledger": ledger, "meters": meters,
     }  # fmt: skip
     if not config.disabled():
         check_settings(**given)

@@ -14,7 +14,7 @@ import numpy as np
 from joulegram.curves.curve import Times
 from joulegram.curves.trace import ChannelTrace, Trace
 from joulegram.pricing import Footprint
-from joulegram.records import Lineage, PriceBook, StepCount
+from joulegram.records import Header, Lineage, PriceBook, StepCount
 from joulegram.session.served import served_part
 from joulegram.units import NS_PER_S
 
@@ -70,6 +70,7 @@ def run_part(run: RecordedRun) -> dict[str, Any]:
         "name": run.name,
         "project": run.project,
         "stage": run.stage,
+        "model": run.model,
         "status": run.status,
         "zone": run.zone,
         "started": iso_utc(run.started_s),
@@ -79,6 +80,8 @@ def run_part(run: RecordedRun) -> dict[str, Any]:
         "parent": run.parent,
         "lineage": lineage_part(run.lineage),
         "enclosing_run": run.enclosing_run,
+        **_grouped(run.attributes, run.stored.header),
+        "basis": run.book.basis,
         "attributes": plain(run.attributes),
         "error": run.error,
     }
@@ -107,6 +110,7 @@ def live_summary(run: Run) -> dict[str, Any]:
             "name": run.name,
             "project": run.project,
             "stage": run.stage,
+            "model": run.model,
             "status": run.status,
             "zone": run.zone or run.found_zone,
             "started": iso_utc(header.anchor.wall_ns / NS_PER_S),
@@ -115,9 +119,17 @@ def live_summary(run: Run) -> dict[str, Any]:
             "ranks": 1,
             "parent": run.parent,
             "enclosing_run": header.enclosing_run,
+            **_grouped(run.attributes, header),
+            "basis": run.price_book.basis if run.price_book is not None else None,
         },
         "footprint": listed(footprint),
     }
+
+
+def _grouped(attributes: Mapping[str, Any], header: Header) -> dict[str, Any]:
+    """What runs belong together by: the search that they are trials of, and the process that recorded them."""
+    sweep, trial = (None if value is None else str(value) for value in map(attributes.get, ("sweep", "trial")))
+    return {"sweep": sweep, "trial": trial, "process": f"{header.host}/{header.pid}/{header.process_started}"}
 
 
 def listed(footprint: Footprint) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from joulegram.recorder.recorder import Recorder
 from joulegram.records import FLOPS_IN, Header, IntensityPoint, Lineage, Note, PriceBook, SpanRecord, Status
 from joulegram.session import surroundings
 from joulegram.session.prices import Prices
+from joulegram.session.sweeps import trial_around
 from joulegram.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ class Run:
         name: what it is called.
         project: name that groups runs.
         stage: stage of the life cycle.
+        model: what it works for, makes or serves.
         zone: grid zone, as given.
         status: ``running`` until it is closed.
     """
@@ -156,6 +158,7 @@ class Run:
     def __init__(self, name: str, settings: config.Settings, attributes: Mapping[str, Any]) -> None:
         self.name = name
         self.project, self.stage, self.zone = settings.project, settings.stage, settings.zone
+        self.model = settings.model
         self.attributes: dict[str, Any] = dict(attributes)
         self.id = ""
         self.status: Status = "running"
@@ -456,7 +459,8 @@ class Run:
 
     def _as_span(self) -> Span:
         """The span that this run is in the one that it joined."""
-        return Span(self, "track", self.name, None, {"stage": self.stage, **self.attributes})
+        named = {"stage": self.stage} if self.model is None else {"stage": self.stage, "model": self.model}
+        return Span(self, "track", self.name, None, {**named, **self.attributes})
 
     def _live(self) -> Recorder | None:
         recorder = self._recorder
@@ -581,6 +585,7 @@ def start(
     *,
     project: str | None = None,
     stage: str | None = None,
+    model: str | None = None,
     zone: str | None = None,
     pue: float | str | None = None,
     intensity: str | None = None,
@@ -601,6 +606,7 @@ def start(
         name: see `track`.
         project: see `track`.
         stage: see `track`.
+        model: see `track`.
         zone: see `track`.
         pue: see `track`.
         intensity: see `track`.
@@ -617,11 +623,17 @@ def start(
         ConfigError: an argument, a configuration file or the environment says what joulegram does not understand.
     """
     given = {
-        "project": project, "stage": stage, "zone": zone, "pue": pue, "intensity": intensity, "basis": basis,
-        "flops": flops, "ledger": ledger, "meters": meters,
+        "project": project, "stage": stage, "model": model, "zone": zone, "pue": pue, "intensity": intensity,
+        "basis": basis, "flops": flops, "ledger": ledger, "meters": meters,
     }  # fmt: skip
     if config.disabled():
-        return Run(name or "run", config.Settings(project=project, stage=stage or "train", zone=zone), attributes or {})
+        inert = config.Settings(project=project, stage=stage or "train", model=model, zone=zone)
+        return Run(name or "run", inert, attributes or {})
+    trial = trial_around()
+    if trial is not None:
+        attributes = {"sweep": trial.sweep, "trial": trial.trial, **(attributes or {})}
+        if stage is None and config.origin("stage") is None:
+            given["stage"] = "search"
     run = Run(name or "run", _settings(given), attributes or {})
     try:
         _begin(run, name, separate, run_id, launcher_rank() if rank is None else rank)
@@ -660,6 +672,7 @@ def _begin(run: Run, name: str | None, separate: bool, run_id: str | None, rank:
         name=run.name,
         project=run.project,
         stage=run.stage,
+        model=run.model,
         zone=run.zone,
         host=clock.host,
         boot=clock.boot,
@@ -729,6 +742,7 @@ class track:
         project: name that groups runs.
         stage: stage of the life cycle (``data``, ``search``, ``train``, ``finetune``, ``evaluate``, ``compress``,
             ``serve``, ``idle``, ``retrain``).
+        model: what the run works for, makes or serves; a name of your own, or the id of the run that made it.
         zone: grid zone (``joulegram zones TEXT`` finds it); unknown by default, priced at the world's average.
         pue: facility energy over IT energy, or ``datacenter`` for the survey's mean.
         intensity: feed that knows the grid's carbon intensity: ``auto``, the one of the zone, by default; or a name
@@ -750,6 +764,7 @@ class track:
         *,
         project: str | None = None,
         stage: str | None = None,
+        model: str | None = None,
         zone: str | None = None,
         pue: float | str | None = None,
         intensity: str | None = None,
@@ -762,8 +777,9 @@ class track:
     ) -> None:
         self._name = name
         self._given: dict[str, Any] = {
-            "project": project, "stage": stage, "zone": zone, "pue": pue, "intensity": intensity, "basis": basis,
-            "flops": flops, "ledger": ledger, "meters": meters, "separate": separate, "attributes": attributes,
+            "project": project, "stage": stage, "model": model, "zone": zone, "pue": pue, "intensity": intensity,
+            "basis": basis, "flops": flops, "ledger": ledger, "meters": meters, "separate": separate,
+            "attributes": attributes,
         }  # fmt: skip
         self._runs: list[Run] = []
 
@@ -834,6 +850,8 @@ def _tracked_stream(again: Callable[[], track], function: Callable[..., Any]) ->
 def status_of(error: BaseException | None) -> Status:
     """How a run ended that this exception, or none, left."""
     if error is None or isinstance(error, GeneratorExit):
+        return "finished"
+    if type(error).__name__ == "TrialPruned":  # Optuna's: a search has seen enough of a trial, which is no failure
         return "finished"
     if isinstance(error, SystemExit):
         return "finished" if error.code in (None, 0) else "failed"

@@ -73,6 +73,7 @@ class RecordedRun:
         name: what it was called.
         project: name that groups runs.
         stage: stage of the life cycle.
+        model: what it works for, makes or serves.
         attributes: what was kept with it.
         enclosing_run: the live run in which this separate one was started.
     """
@@ -84,7 +85,7 @@ class RecordedRun:
         self._peaks, self._given_book = peaks, book
         header = stored.header
         self.id, self.name, self.project = header.run, header.name, header.project
-        self.stage = header.stage
+        self.stage, self.model = header.stage, header.model
         self.enclosing_run = header.enclosing_run
         end = stored.root.content.end
         self.attributes: Mapping[str, Any] = {**header.attributes, **(end.attributes if end else {})}
