@@ -266,5 +266,18 @@ def _from_tail(journal: str) -> Summary | None:
 
 
 def _unreadable(run_id: str, error: Exception) -> dict[str, Any]:
-    unknown = dict.fromkeys(("project", "stage", "zone", "started", "duration_s", "ranks"))
+    known = (
+        "project",
+        "stage",
+        "model",
+        "sweep",
+        "trial",
+        "process",
+        "zone",
+        "basis",
+        "started",
+        "duration_s",
+        "ranks",
+    )
+    unknown = dict.fromkeys(known)
     return {"id": run_id, "name": "", "status": "unreadable", **unknown, "hosts": [], "error": str(error)}
