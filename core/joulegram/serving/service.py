@@ -76,12 +76,14 @@ class Request:
     def add(self, *, tokens: float = 0.0, flops: float = 0.0, items: float = 0.0) -> None:
         """Adds to what this request has done. Where the service weighs by it, that is its weight from now on.
 
+        After its end it takes nothing in: what has been told of it is told.
+
         Args:
             tokens: tokens read or written.
             flops: floating-point operations; a multiply-add is two.
             items: whatever the application counts (images, documents, …).
         """
-        if not _may_add(tokens, flops, items):
+        if self.end_ns is not None or not _may_add(tokens, flops, items):
             return
         self.tokens += tokens
         self.flops += flops
