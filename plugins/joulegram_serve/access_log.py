@@ -21,10 +21,10 @@ class FootprintFilter(logging.Filter):
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
+        record.footprint_id = record.energy_j = record.carbon_g = record.tokens = None
         request = CURRENT.get()
-        cost = request.footprint() if request is not None else None
-        record.footprint_id = cost.id or None if cost is not None else None
-        record.energy_j = cost.energy_j if cost is not None else None
-        record.carbon_g = cost.carbon_g if cost is not None else None
-        record.tokens = cost.tokens if cost is not None else None
+        if request is not None and request.id:
+            cost = request.footprint()
+            record.footprint_id, record.tokens = cost.id, cost.tokens
+            record.energy_j, record.carbon_g = cost.energy_j, cost.carbon_g
         return True

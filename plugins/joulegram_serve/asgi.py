@@ -28,8 +28,12 @@ def service_of(scope: Scope, given: joulegram.Service | None) -> joulegram.Servi
 
 
 async def answer(scope: Scope, send: Send, status: int, content_type: str, text: str) -> None:
-    """Answers a request, a HEAD request without the text."""
+    """Answers a request, a HEAD request without the text. No cache keeps it: figures change."""
     body = text.encode()
-    headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+    headers = [
+        (b"content-type", content_type.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

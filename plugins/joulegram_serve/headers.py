@@ -13,24 +13,24 @@ from decimal import Decimal
 import joulegram
 from joulegram_serve.asgi import Message
 
-Headers = list[tuple[bytes, bytes]]
 
-
-def footprint_headers(request: joulegram.Request, start: Message) -> Headers:
-    """Headers for a response that starts with this message.
+def with_footprint(start: Message, request: joulegram.Request) -> Message:
+    """A response's first message with headers for its cost, as a copy: an application may send the same one again.
 
     A response of known length was worked out before it starts. One that is streamed has its cost ahead of it, and
     tells its id alone.
     """
     if not request.id:
-        return []
-    headers = [(b"footprint-id", request.id.encode())]
-    if any(name.lower() == b"content-length" for name, _ in start.get("headers", ())):
+        return start
+    headers = list(start.get("headers", ()))
+    is_ready = any(name.lower() == b"content-length" for name, _ in headers)
+    headers.append((b"footprint-id", request.id.encode()))
+    if is_ready:
         cost = request.footprint()
         for name, amount in ((b"energy-joules", cost.energy_j), (b"carbon-grams", cost.carbon_g)):
             if amount is not None:
                 headers.append((name, f"{decimal(amount)};est".encode()))
-    return headers
+    return {**start, "headers": headers}
 
 
 def decimal(value: float) -> str:

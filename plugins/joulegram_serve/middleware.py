@@ -8,8 +8,8 @@ from typing import Any
 
 import joulegram
 from joulegram_serve.asgi import SERVICE, App, Message, Receive, Scope, Send
-from joulegram_serve.context import CURRENT
-from joulegram_serve.headers import footprint_headers
+from joulegram_serve.context import CURRENT, uncounted
+from joulegram_serve.headers import with_footprint
 from joulegram_serve.routes import UNMATCHED, route_of
 
 log = logging.getLogger("joulegram")
@@ -21,14 +21,20 @@ EXCLUDED = (
 """What is asked by machines about the server, and not of the model."""
 FAILED, CLIENT_GONE = 500, 499
 """Statuses of what has none: an exception, and a client that left before it was answered (nginx's number)."""
+_START, _BODY = "http.response.start", "http.response.body"
+_OTHER_LAST = ("http.response.pathsend", "http.response.zerocopysend", "http.response.trailers")
+"""Messages of extensions that may be a response's last."""
 
 
 class FootprintMiddleware:
     """Counts what each HTTP request costs; websockets and lifespans pass through.
 
-    A request begins when the middleware is called and ends with the first of: its last body message, the application
+    A request begins when the middleware is called and ends with the first of: its last message, the application's
     returning or raising, the client's leaving. What the application does after that (background tasks) is not the
     request's. Counting starts with the application's lifespan, else with the first request.
+
+    Settings that are not understood are said in one line, and the application then serves uncounted: it makes its
+    middlewares when it starts, or with its first request, which is too late to refuse.
 
     Example::
 
@@ -38,7 +44,8 @@ class FootprintMiddleware:
         app: the application.
         name: what is served; see `joulegram.serve`.
         service: what `joulegram.serve` returned, in place of a name and settings; who made it closes it.
-        exclude: paths, with all below them, whose requests pay nothing. What they use is unattributed.
+        exclude: paths, with all below them, whose requests are not counted: what they use while no other is in flight
+            is unattributed. ``/`` is that path alone.
         route: the label of a request, called with its scope when it ends; None where it knows none, and then, as
             without this, the router's template is the label. Labels are for the server's owner to bound: the first 200
             are told apart.
@@ -47,8 +54,7 @@ class FootprintMiddleware:
         **settings: of `joulegram.serve`: ``zone``, ``project``, ``weigh_by``, …
 
     Raises:
-        ConfigError: a setting is not understood.
-        ValueError: a service is given, and settings for another.
+        ValueError: a service is given, and settings for another; or ``exclude`` holds what is no path.
     """
 
     def __init__(
@@ -64,57 +70,62 @@ class FootprintMiddleware:
     ) -> None:
         if service is not None and (name is not None or settings):
             raise ValueError("FootprintMiddleware takes a service, or the name and settings of one, not both")
-        if isinstance(exclude, str):
-            raise ValueError(f"exclude = {exclude!r}: a list of paths is needed")
         self.app = app
-        self._serve = None if service is not None else lambda: joulegram.serve(name, **settings)
-        self.service = service if service is not None else joulegram.serve(name, **settings)
-        self._excluded = frozenset(path.rstrip("/") for path in exclude)
-        self._below = tuple(f"{path}/" for path in self._excluded)
+        self._excluded, self._below = _paths(exclude)
         self._route = route
         self._headers = headers
         self._complained = self._is_closed = False
+        self._make = None if service is not None else lambda: _service(name, settings)
+        self.service = service if service is not None else _service(name, settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request, a websocket or a lifespan to the application."""
         if scope["type"] == "lifespan":
             return await self._lifespan(scope, receive, send)
-        if scope["type"] != "http" or SERVICE in scope:  # one around this one counts it already
-            return await self.app(scope, receive, send)
         request = self._begin(scope)
         if request is None:
             return await self.app(scope, receive, send)
         exchange = _Exchange(self, request, scope, receive, send)
-        token = CURRENT.set(request)
+        before = CURRENT.set(request)
         try:
             await self.app(scope, exchange.receive, exchange.send)
         except BaseException as error:
             exchange.end(FAILED if isinstance(error, Exception) else exchange.status or CLIENT_GONE)
             raise
+        else:
+            exchange.end(exchange.status or FAILED)
         finally:
-            CURRENT.reset(token)
-        exchange.end(exchange.status or FAILED)
+            try:  # noqa: SIM105  # suppress() would cost half a microsecond
+                CURRENT.reset(before)
+            except ValueError:  # thrown away in another context than its own
+                pass
 
     def _begin(self, scope: Scope) -> joulegram.Request | None:
+        """A request that is to be counted; one around which there is another such middleware is counted by that."""
+        if scope["type"] != "http" or SERVICE in scope:
+            return None
         try:
-            request = self.service.begin("", 0.0 if self._is_excluded(scope) else 1.0)
             scope[SERVICE] = self.service
-            return request
+            return None if self._is_excluded(scope) else self.service.begin()
         except Exception as problem:
             self.complain(problem)
             return None
 
     def _is_excluded(self, scope: Scope) -> bool:
         path: str = scope["path"]
-        if scope.get("root_path"):
-            path = path.removeprefix(scope["root_path"])
+        root = scope.get("root_path")
+        if root:
+            path = path.removeprefix(root)
         return path in self._excluded or path.startswith(self._below)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Counting starts with the application and stops after it, if the service is the middleware's own."""
-        if self._serve is not None and self._is_closed:  # an application that is started again
-            self.service, self._is_closed = self._serve(), False
-        self.service.start()
+        if self._make is not None and self._is_closed:  # an application that is started again
+            self.service, self._is_closed = self._make(), False
+        try:
+            self.service.start()
+        except Exception as problem:
+            self.complain(problem)
         is_over = False
 
         async def receive_noting() -> Message:
@@ -126,7 +137,7 @@ class FootprintMiddleware:
         try:
             await self.app(scope, receive_noting, send)
         finally:
-            if is_over and self._serve is not None:
+            if is_over and self._make is not None:
                 self._is_closed = True
                 self.service.close()
 
@@ -134,20 +145,28 @@ class FootprintMiddleware:
 
     def label(self, scope: Scope) -> str:
         """The route's label."""
+        if self._route is not None:
+            try:
+                told = self._route(scope)
+                if told is not None:
+                    return str(told)
+            except Exception as problem:
+                self.complain(problem)
         try:
-            told = self._route(scope) if self._route is not None else None
-            return route_of(scope) if told is None else str(told)
+            return route_of(scope)
         except Exception as problem:
             self.complain(problem)
             return UNMATCHED
 
-    def on_start(self, request: joulegram.Request, message: Message) -> None:
-        """A response begins."""
-        if self._headers:
-            try:
-                message["headers"] = [*message.get("headers", ()), *footprint_headers(request, message)]
-            except Exception as problem:
-                self.complain(problem)
+    def starting(self, request: joulegram.Request, message: Message) -> Message:
+        """What is sent in place of a response's first message."""
+        if not self._headers:
+            return message
+        try:
+            return with_footprint(message, request)
+        except Exception as problem:
+            self.complain(problem)
+            return message
 
     def complain(self, problem: Exception) -> None:
         """Says what went wrong, once; the application never hears of it."""
@@ -159,27 +178,33 @@ class FootprintMiddleware:
 class _Exchange:
     """One request and its response."""
 
-    __slots__ = ("_middleware", "_receive", "_request", "_scope", "_send", "status")
+    __slots__ = ("_middleware", "_receive", "_request", "_scope", "_send", "_trailers", "status")
 
     def __init__(
         self, middleware: FootprintMiddleware, request: joulegram.Request, scope: Scope, receive: Receive, send: Send
     ) -> None:
         self._middleware, self._request, self._scope = middleware, request, scope
         self._receive, self._send = receive, send
+        self._trailers = False
         self.status = 0
 
     def send(self, message: Message) -> Awaitable[None]:
         """Passes a message on; no coroutine of its own, which every chunk would pay for."""
-        kind = message.get("type")
-        if kind == "http.response.body":
-            if not message.get("more_body"):
+        kind = message["type"]
+        if kind == _BODY:
+            if not message.get("more_body") and not self._trailers:
                 self.end(self.status)
-        elif kind == "http.response.start":
-            self.status = message.get("status", 0)
-            self._middleware.on_start(self._request, message)
-        elif kind == "http.response.pathsend":
+        elif kind == _START:
+            self.status, self._trailers = message.get("status", 0), message.get("trailers", False)
+            message = self._middleware.starting(self._request, message)
+        elif kind in _OTHER_LAST and self._is_last(message):
             self.end(self.status)
         return self._send(message)
+
+    def _is_last(self, message: Message) -> bool:
+        if message["type"] == "http.response.trailers":
+            return not message.get("more_trailers")
+        return not self._trailers and not message.get("more_body")
 
     async def receive(self) -> Message:
         """Passes a message on; the client's leaving ends the request."""
@@ -194,3 +219,21 @@ class _Exchange:
         if request.end_ns is None:
             request.route = self._middleware.label(self._scope)
             request.end(status)
+
+
+def _paths(exclude: Iterable[str]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Paths, and what begins all that is below them."""
+    given: list[Any] = [exclude] if isinstance(exclude, str) else list(exclude)
+    for path in given:
+        if not isinstance(path, str) or not path.startswith("/"):
+            raise ValueError(f"exclude holds {path!r:.60}: a list of paths that begin with / is needed")
+    paths = [path.rstrip("/") for path in given]
+    return frozenset(path or "/" for path in paths), tuple(f"{path}/" for path in paths if path)
+
+
+def _service(name: str | None, settings: dict[str, Any]) -> joulegram.Service:
+    try:
+        return joulegram.serve(name, **settings)
+    except joulegram.ConfigError as problem:
+        log.warning("joulegram counts no requests: %s", problem)
+        return uncounted()
