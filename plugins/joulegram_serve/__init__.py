@@ -25,13 +25,14 @@ from joulegram_serve.context import current
 from joulegram_serve.look_up import footprint_app
 from joulegram_serve.metrics import collector_type, metrics_app, serve_metrics
 from joulegram_serve.middleware import FootprintMiddleware
+from joulegram_serve.telemetry import FootprintTelemetry
 
 if TYPE_CHECKING:
     from joulegram_serve.collector import FootprintCollector as FootprintCollector
 
 __all__ = [
-    "FootprintCollector", "FootprintFilter", "FootprintMiddleware", "current", "footprint_app", "metrics_app",
-    "serve_metrics",
+    "FootprintCollector", "FootprintFilter", "FootprintMiddleware", "FootprintTelemetry", "current", "footprint_app",
+    "metrics_app", "serve_metrics",
 ]  # fmt: skip
 
 

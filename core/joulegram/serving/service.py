@@ -122,6 +122,8 @@ class Request:
         if self._number and ring is not None:
             route = self.route if self.route.__class__ is str else _text(self.route)
             ring.end(self._number, now_ns, self.tokens, self.flops, self.items, ring.route(route), status)
+        if self._service._listeners:
+            self._service._tell(self)
 
     def footprint(self) -> Result:
         """What it cost, as far as that is known by now: provisional until every counter has moved past its end."""
@@ -160,6 +162,7 @@ class Service:
         self._worker: Worker | None = None
         self._ring: Ring | None = None
         self._reader: Reader | None = None
+        self._listeners: tuple[Callable[[Request], object], ...] = ()
         _SERVICES.add(self)
 
     # -- using it -------------------------------------------------------------------------------------------------
@@ -194,6 +197,24 @@ class Service:
         reader = self._reading()
         return reader.result(request_id) if reader is not None else None
 
+    def listen(self, ended: Callable[[Request], object]) -> Callable[[], None]:
+        """From now on, tells of every request of this process that ends.
+
+        Args:
+            ended: called with the request by whoever ends it, there and then: in its context, and on its time.
+
+        Returns:
+            what ends the listening.
+        """
+        with self._lock:
+            self._listeners = (*self._listeners, ended)
+
+        def leave() -> None:
+            with self._lock:
+                self._listeners = tuple(listener for listener in self._listeners if listener is not ended)
+
+        return leave
+
     def close(self) -> None:
         """Counts what this process has told so far, and stops; requests in flight are dropped. Again is harmless."""
         with self._lock:
@@ -225,6 +246,13 @@ class Service:
                     self._inert = True
                     warn(f"joulegram counts no requests: {problem}")
             return self._ring
+
+    def _tell(self, request: Request) -> None:
+        for ended in self._listeners:
+            try:
+                ended(request)
+            except Exception as problem:  # never the server's
+                _say_once(f"joulegram: what listens to the ends of requests failed: {problem!r:.200}")
 
     def _reading(self) -> Reader | None:
         worker = self._worker
