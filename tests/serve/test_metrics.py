@@ -29,7 +29,7 @@ from prometheus_client import CollectorRegistry, exposition  # noqa: E402
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families  # noqa: E402
 from prometheus_client.parser import text_string_to_metric_families as plain_families  # noqa: E402
 
-from joulegram_serve import FootprintCollector, metrics_app, serve_metrics  # noqa: E402
+from joulegram_serve import FootprintCollector, FootprintMiddleware, metrics_app, serve_metrics  # noqa: E402
 from joulegram_serve.asgi import NO_SERVICE, SERVICE  # noqa: E402
 from joulegram_serve.collector import families  # noqa: E402
 
@@ -331,6 +331,19 @@ def test_the_application_tells_of_the_middleware_around_it_or_of_the_service_it_
         balanced(samples_of(body.decode()))
     status, _, body = ask(metrics_app())
     assert (status, body.decode()) == (503, NO_SERVICE)
+
+
+@pytest.mark.parametrize("how", ["route", "mount"])
+def test_an_application_of_starlettes_takes_it_by_its_own_router(host: Host, how: str) -> None:
+    applications = pytest.importorskip("starlette.applications")
+    service = host.serve()
+    host.go_on(1.0)
+    app = applications.Starlette()
+    app.add_middleware(FootprintMiddleware, service=service)
+    (app.add_route if how == "route" else app.mount)("/metrics", metrics_app())
+    status, _, body = ask(app, path="/metrics" if how == "route" else "/metrics/", root_path="", query_string=b"")
+    assert status == 200
+    balanced(samples_of(body.decode()))
 
 
 def test_the_application_speaks_openmetrics_and_gzip_to_who_takes_them(host: Host) -> None:
