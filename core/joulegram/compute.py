@@ -109,6 +109,29 @@ def ratio(over: Quantity, under: Quantity, how: str, scale: float = 1.0) -> Quan
     return Quantity(value, min(low, value), None if high is None else max(high, value), method, how, missing)
 
 
+def by_request(energy: Quantity, carbon: Quantity, requests: int, tokens: float, of: str = "") -> dict[str, Quantity]:
+    """Energy (J) and carbon (g) of a request, and of a thousand tokens.
+
+    Args:
+        energy: of all requests (J).
+        carbon: the same (g).
+        requests: how many.
+        tokens: how many they told of.
+        of: what the names of the figures begin with.
+    """
+    under = {
+        "request": (exactly(requests, "no request ended"), 1.0),
+        "1000_tokens": (exactly(tokens, "no tokens were told"), 1000.0),
+    }
+    return {
+        f"{of}{unit}_per_{what}": ratio(
+            over, count, f"{words} over {'requests' if what == 'request' else 'tokens'}", scale
+        )
+        for what, (count, scale) in under.items()
+        for unit, words, over in (("j", "energy", energy), ("g", "grams", carbon))
+    }
+
+
 def exactly(value: float, how: str = "") -> Quantity:
     """A figure without doubt; missing where it is not above zero."""
     return Quantity(value, value, value, "measured", how) if value > 0 else Quantity.absent(how)

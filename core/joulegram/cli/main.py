@@ -151,6 +151,16 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--html", metavar="FILE", help="write a page with the picture, instead of a table")
     compare.set_defaults(do=_compare)
 
+    served = verbs.add_parser(
+        "serve-report", help="what a server’s requests cost, by route and hour, and what its idle times did"
+    )
+    served.add_argument(
+        "run", nargs="*", metavar="RUN", help="ids or the beginnings of them; the latest that served by default"
+    )
+    served.add_argument("--project", metavar="P", help="all of a project’s runs that served, side by side, instead")
+    served.add_argument("--html", metavar="FILE", help="write a page with pictures, instead of a table")
+    served.set_defaults(do=_serve_report)
+
     again = verbs.add_parser(
         "reprice",
         help="price runs again with what is known of the grid by now",
@@ -244,9 +254,9 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_argument("folder", nargs="+", metavar="FOLDER", help="a ledger, or one run's folder in it")
     merge.set_defaults(do=_merge)
 
-    for verb in (runs, report, compare, again, whatif, doctor, zones):
+    for verb in (runs, report, compare, served, again, whatif, doctor, zones):
         verb.add_argument("--json", action="store_true", help="machine-readable output")
-    for verb in (run, runs, report, compare, again, whatif, doctor, seal, merge):
+    for verb in (run, runs, report, compare, served, again, whatif, doctor, seal, merge):
         verb.add_argument("--ledger", metavar="PATH", help="another ledger than the configured one")
     return parser
 
@@ -355,6 +365,29 @@ def _compare(options: argparse.Namespace) -> int:
         from joulegram.report.comparison_table import print_comparison
 
         print_comparison(found)
+    return 0
+
+
+def _serve_report(options: argparse.Namespace) -> int:
+    from joulegram.analysis.served import NothingServed
+    from joulegram.cli.served import answer
+
+    if options.run and options.project:
+        return _complain("name runs, or say --project, not both")
+    try:
+        found = answer(open_ledger(options.ledger), options.run, options.project)
+    except NothingServed as error:
+        return _complain(error)
+    if options.html:
+        from joulegram.report.page import write_served_page
+
+        print(write_served_page(found, options.html))
+    elif options.json:
+        _print_json(found)
+    else:
+        from joulegram.report.served_table import print_served
+
+        print_served(found)
     return 0
 
 

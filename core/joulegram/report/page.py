@@ -1,5 +1,6 @@
-"""A run, a comparison, or a what-if as one HTML page that holds all it needs: style, data, charts and their library.
+"""A run, a comparison, a what-if, or what serving cost as one HTML page that holds all it needs.
 
+That is style, data, charts and the library that draws them.
 `page.html` is the page's frame; `sections` fills it and `charts` makes what plotly draws.
 """
 
@@ -19,6 +20,8 @@ from joulegram.report.charts import Chart, charts
 from joulegram.report.comparison_page import comparison_body
 from joulegram.report.markup import Html, escape, join
 from joulegram.report.matrix import matrix
+from joulegram.report.served_charts import served_charts
+from joulegram.report.served_page import served_body
 from joulegram.report.whatif_charts import what_if_charts
 from joulegram.report.whatif_page import what_if_body
 from joulegram.report.words import Document
@@ -61,6 +64,16 @@ def write_what_if_page(found: Document, path: str | Path) -> Path:
     return _write(render_what_if_page(found), path)
 
 
+def write_served_page(found: Document, path: str | Path) -> Path:
+    """Writes the page of what serving cost; as `write_page`.
+
+    Args:
+        found: as `joulegram serve-report --json` prints it.
+        path: file to write.
+    """
+    return _write(render_served_page(found), path)
+
+
 def render_page(document: Document) -> str:
     """The page of a run as HTML, which needs no network and no other file.
 
@@ -96,6 +109,12 @@ def render_what_if_page(found: Document) -> str:
     """The page of a what-if as HTML; as `render_page`."""
     drawn = what_if_charts(found)
     return _framed("what if", what_if_body(found, drawn), found, drawn)
+
+
+def render_served_page(found: Document) -> str:
+    """The page of what serving cost as HTML; as `render_page`."""
+    drawn = served_charts(found["runs"][0]) if len(found["runs"]) == 1 else []
+    return _framed("served", served_body(found, drawn), found, drawn)
 
 
 def _write(page: str, path: str | Path) -> Path:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
-from joulegram.compute import exactly, ratio
+from joulegram.compute import by_request
 from joulegram.pricing import ChannelFigure, Footprint
 from joulegram.quantities import Quantity, total, weakest
 from joulegram.records import ServedHour
@@ -20,8 +20,6 @@ HOUR_S = 3600
 SHARED = "shared by weight with the requests in flight at the same time"
 NO_COUNTER = "no counter was read for it"
 UNPRICED = "hours without an intensity"
-TOKENS = 1000.0
-"""Per how many tokens."""
 
 _Joules = dict[tuple[int, str], float]
 """By hour (s since 1970) and channel."""
@@ -226,14 +224,8 @@ def _nobodys(sums: _Sums, worth: _Worth) -> dict[str, Any]:
 
 
 def _ratios(sums: _Sums, energy: Quantity, carbon: Quantity, of: str) -> dict[str, Any]:
-    """Energy and carbon of a request, and of a thousand tokens."""
-    requests, tokens = exactly(sums.requests, "no request ended"), exactly(sums.tokens, "no tokens were told")
-    return {
-        f"{of}j_per_request": ratio(energy, requests, "energy over requests").to_json(),
-        f"{of}g_per_request": ratio(carbon, requests, "grams over requests").to_json(),
-        f"{of}j_per_1000_tokens": ratio(energy, tokens, "energy over tokens", TOKENS).to_json(),
-        f"{of}g_per_1000_tokens": ratio(carbon, tokens, "grams over tokens", TOKENS).to_json(),
-    }
+    found = by_request(energy, carbon, sums.requests, sums.tokens, of)
+    return {name: figure.to_json() for name, figure in found.items()}
 
 
 def _channel_part(figure: ChannelFigure, sums: _Sums, is_counted: bool) -> dict[str, Any]:
