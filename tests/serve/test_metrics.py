@@ -346,6 +346,16 @@ def test_an_application_of_starlettes_takes_it_by_its_own_router(host: Host, how
     balanced(samples_of(body.decode()))
 
 
+def test_an_event_loop_that_is_not_asyncios_gets_its_answer_too(host: Host) -> None:
+    service = host.serve()
+    host.go_on(1.0)
+    with pytest.raises(StopIteration) as answered:  # nothing in it waits for anybody
+        asked(metrics_app(service), {}).send(None)
+    status, _, body = answered.value.value
+    assert status == 200
+    balanced(samples_of(body.decode()))
+
+
 def test_the_application_speaks_openmetrics_and_gzip_to_who_takes_them(host: Host) -> None:
     import gzip
 
@@ -435,6 +445,38 @@ def test_a_scraper_that_does_not_listen_holds_nobody_up(host: Host) -> None:
     for connection in slow:
         connection.close()
     port.close()
+
+
+MULTIPROCESS = """
+import prometheus_client, prometheus_client.multiprocess
+import joulegram
+from joulegram_serve import FootprintCollector
+
+registry = prometheus_client.CollectorRegistry()
+prometheus_client.multiprocess.MultiProcessCollector(registry)
+with joulegram.serve("captions") as service:
+    prometheus_client.Counter("theirs", "Of the user's own.").inc()
+    registry.register(FootprintCollector(service))
+    with service.begin("/a"):
+        pass
+    text = ""
+    while "joulegram_meter_joules_total" not in text or "joulegram_requests_total" not in text:
+        text = prometheus_client.generate_latest(registry).decode()
+    print(text)
+"""
+
+
+def test_beside_the_librarys_multiprocess_mode_nothing_is_told_twice(tmp_path: Path) -> None:
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", MULTIPROCESS], capture_output=True, text=True, check=False, env=environment, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    samples = samples_of(done.stdout)  # none is there twice
+    balanced(samples)
+    assert each(samples, "theirs_total") == [1.0]
+    assert each(samples, "joulegram_requests_total", route="/a") == [1.0]
+    assert b"joulegram" not in b"".join(path.read_bytes() for path in tmp_path.glob("*.db"))
 
 
 WORKER = """
