@@ -1,4 +1,4 @@
-"""joulegram for inference servers: one ASGI middleware, and every request has its energy and carbon.
+"""joulegram for inference servers: one middleware, and every request has its energy and carbon.
 
 Example::
 
@@ -14,6 +14,8 @@ Example::
         return text
 
 It is pure ASGI and imports no framework: FastAPI, Starlette, LitServe, Ray Serve's ingress, BentoML and vLLM take it.
+`FootprintWSGI` is the same for WSGI; `joulegram_serve.grpc` has interceptors, `joulegram_serve.litserve` a callback for
+LitServe's workers, `joulegram_serve.django` Django's routes.
 """
 
 from __future__ import annotations
@@ -26,13 +28,14 @@ from joulegram_serve.look_up import footprint_app
 from joulegram_serve.metrics import collector_type, metrics_app, serve_metrics
 from joulegram_serve.middleware import FootprintMiddleware
 from joulegram_serve.telemetry import FootprintTelemetry
+from joulegram_serve.wsgi import FootprintWSGI
 
 if TYPE_CHECKING:
     from joulegram_serve.collector import FootprintCollector as FootprintCollector
 
 __all__ = [
-    "FootprintCollector", "FootprintFilter", "FootprintMiddleware", "FootprintTelemetry", "current", "footprint_app",
-    "metrics_app", "serve_metrics",
+    "FootprintCollector", "FootprintFilter", "FootprintMiddleware", "FootprintTelemetry", "FootprintWSGI", "current",
+    "footprint_app", "metrics_app", "serve_metrics",
 ]  # fmt: skip
 
 

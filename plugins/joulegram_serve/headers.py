@@ -15,22 +15,27 @@ from joulegram_serve.asgi import Message
 
 
 def with_footprint(start: Message, request: joulegram.Request) -> Message:
-    """A response's first message with headers for its cost, as a copy: an application may send the same one again.
+    """A response's first message with headers for its cost, as a copy: an application may send the same one again."""
+    headers = list(start.get("headers", ()))
+    is_ready = any(name.lower() == b"content-length" for name, _ in headers)
+    headers += [(name.lower().encode(), value.encode()) for name, value in footprint(request, is_ready=is_ready)]
+    return {**start, "headers": headers}
+
+
+def footprint(request: joulegram.Request, *, is_ready: bool) -> list[tuple[str, str]]:
+    """Headers for a request's cost; none for one that is not counted.
 
     A response of known length was worked out before it starts. One that is streamed has its cost ahead of it, and
     tells its id alone.
     """
     if not request.id:
-        return start
-    headers = list(start.get("headers", ()))
-    is_ready = any(name.lower() == b"content-length" for name, _ in headers)
-    headers.append((b"footprint-id", request.id.encode()))
+        return []
+    headers = [("Footprint-Id", request.id)]
     if is_ready:
         cost = request.footprint()
-        for name, amount in ((b"energy-joules", cost.energy_j), (b"carbon-grams", cost.carbon_g)):
-            if amount is not None:
-                headers.append((name, f"{decimal(amount)};est".encode()))
-    return {**start, "headers": headers}
+        figures = (("Energy-Joules", cost.energy_j), ("Carbon-Grams", cost.carbon_g))
+        headers += [(name, f"{decimal(amount)};est") for name, amount in figures if amount is not None]
+    return headers
 
 
 def decimal(value: float) -> str:

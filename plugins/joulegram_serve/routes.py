@@ -13,6 +13,8 @@ from typing import Any
 from joulegram_serve.asgi import Scope
 
 UNMATCHED = "unmatched"
+ROUTE = "joulegram.route"
+"""Where an application may leave the template of the route that it chose: in its scope, or its environment."""
 SOME_MOUNT = "/{mount}"
 """A mount that is not among the routes that can be seen."""
 _BELOW = "/{path}"
@@ -24,6 +26,9 @@ def route_of(scope: Scope) -> str:
 
     Below a mount where no route is told, it is the mount.
     """
+    told = scope.get(ROUTE)
+    if told is not None:
+        return str(told)
     if "app_root_path" in scope:
         mount, routes = _mount(scope)
     else:
