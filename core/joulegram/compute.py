@@ -121,7 +121,7 @@ def by_request(energy: Quantity, carbon: Quantity, requests: int, tokens: float,
     """
     under = {
         "request": (exactly(requests, "no request ended"), 1.0),
-        "1000_tokens": (exactly(tokens, "no tokens were told"), 1000.0),
+        "1000_tokens": (exactly(tokens if tokens >= 1 else 0.0, "no tokens were told"), 1000.0),
     }
     return {
         f"{of}{unit}_per_{what}": ratio(

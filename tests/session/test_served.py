@@ -72,6 +72,15 @@ def test_a_meter_may_be_off_and_a_model_more_so(tmp_path: Path) -> None:
     assert [channel["method"] for channel in served["channels"]] == ["modelled", "measured"]
 
 
+def test_idle_power_that_is_not_known_is_missing_and_not_zero(tmp_path: Path) -> None:
+    hours = [Hour(0, 10, {"gpu:A": (1000.0, 200.0), "cpu:model": (300.0, 0.0)})]
+    served = served_run(tmp_path, hours, channels=(GPU, CPU)).document()["served"]
+    idle = served["total"]["idle_shared_j"]
+    assert (idle["value"], idle["high"], idle["missing"]) == (200.0, None, ["alpha/cpu:model"])
+    assert value(served["total"], "energy_j") == 1500.0
+    assert [channel["idle_shared_j"] for channel in served["channels"]] == [None, 200.0]
+
+
 def test_what_another_channel_contains_is_shown_and_not_added(tmp_path: Path) -> None:
     hours = [Hour(0, 10, {"gpu:A": (1000.0, 0.0), "node:plug": (1500.0, 0.0)}, {"gpu:A": 5.0, "node:plug": 9.0})]
     served = served_run(tmp_path, hours, intensity(360.0), channels=(GPU, WALL)).document()["served"]
@@ -120,7 +129,7 @@ def test_only_runs_that_served_tell_of_it(tmp_path: Path) -> None:
             number=st.integers(0, 5),
             requests=st.integers(0, 1000),
             joules=st.fixed_dictionaries(
-                {"gpu:A": st.tuples(*[st.floats(0, 1e6)] * 2), "cpu:model": st.tuples(*[st.floats(0, 1e6)] * 2)}
+                {"gpu:A": st.tuples(*[st.floats(1, 1e6)] * 2), "cpu:model": st.tuples(*[st.floats(1, 1e6)] * 2)}
             ),
             route=st.sampled_from("abc"),
             service=st.sampled_from("xy"),

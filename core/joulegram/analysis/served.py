@@ -96,9 +96,11 @@ def idle(everything: Row, channels: Sequence[Row]) -> dict[str, Any]:
     """
     whole_j = everything["whole_j"]["value"]
     parts = {name: everything[f"{name}_j"]["value"] for name in ("idle_shared", "unattributed")}
-    shares = {f"{name}_share": (joules or 0.0) / whole_j if whole_j else None for name, joules in parts.items()}
+    shares = {
+        f"{name}_share": joules / whole_j if whole_j and joules is not None else None for name, joules in parts.items()
+    }
     known = [share for share in shares.values() if share is not None]
-    unknown = [c["id"] for c in channels if c["inside"] is None and c["active_j"] > 0 and not c["idle_shared_j"] > 0]
+    unknown = [c["id"] for c in channels if c["inside"] is None and c["idle_shared_j"] is None]
     return {**shares, "share": sum(known) if known else None, "whole_j": whole_j, "idle_unknown": unknown}
 
 

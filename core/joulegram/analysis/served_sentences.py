@@ -105,14 +105,14 @@ def _idle(idle: Row) -> list[str]:
     if idle["share"] is None:
         return []
     least = "At least " if idle["idle_unknown"] else ""
-    said = (
-        f"{least}{show_percent(idle['share'])} of {show_energy(idle['whole_j'])} was idle power or nobody’s: "
-        f"{show_percent(idle['idle_shared_share'])} was idle power while requests were in flight, "
-        f"{show_percent(idle['unattributed_share'])} was nobody’s (nobody in flight, excluded routes, other users of "
-        "the devices)."
-    )
+    words = {
+        "idle_shared_share": "was idle power while requests were in flight",
+        "unattributed_share": "was nobody’s (nobody in flight, excluded routes, other users of the devices)",
+    }
+    parts = [f"{show_percent(idle[name])} {what}" for name, what in words.items() if idle[name] is not None]
+    whole = f"{show_percent(idle['share'])} of {show_energy(idle['whole_j'])} was idle power or nobody’s"
     unknown = f" The idle power of {listing(idle['idle_unknown'])} is not known." if idle["idle_unknown"] else ""
-    return [said + unknown]
+    return [f"{least}{whole}: {', '.join(parts)}.{unknown}"]
 
 
 def _utilisation(found: Row) -> list[str]:
@@ -175,7 +175,8 @@ def _untold(found: Row, running: bool) -> list[str]:
     joules = show_energy(abs(found["untold_j"]))
     if found["untold_j"] < 0:
         return [
-            f"Hours tell of {joules} more than the {metered} recorded: of times between two processes that counted."
+            f"Hours tell of {joules} more than the {metered} recorded: of moments beyond the run’s ends, and between "
+            "processes that counted one after the other."
         ]
     why = (
         "of requests in flight, and of the minutes since hours were told"

@@ -66,6 +66,11 @@ def share(row: Row, field: str, everything: Row) -> str:
     return show_share(share_of(quantity(row[field]), quantity(everything["whole_j"])))
 
 
+def channel_parts(channel: Row) -> list[str]:
+    """Where a channel's joules went, by part; a word where its idle power is not known."""
+    return ["unknown" if channel[field] is None else show_energy(channel[field]) for field in PARTS]
+
+
 def hour_name(start_s: float) -> str:
     """``2026-06-24 10:00``, UTC."""
     return datetime.fromtimestamp(start_s, UTC).strftime("%Y-%m-%d %H:%M")

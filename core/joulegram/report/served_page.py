@@ -12,6 +12,7 @@ from joulegram.report.served import (
     Found,
     Row,
     by_energy,
+    channel_parts,
     energy,
     ground,
     hour_name,
@@ -173,7 +174,7 @@ def _channels(channels: Sequence[Row]) -> Html:
         [
             channel["id"],
             channel["kind"],
-            *(show_energy(channel[field]) for field in PARTS),
+            *channel_parts(channel),
             *("–" if channel[field] is None else show_energy(channel[field]) for field in ("untold_j", "metered_j")),
             channel["method"],
             channel["inside"] or "–",

@@ -14,6 +14,7 @@ from joulegram.report.served import (
     Found,
     Row,
     by_energy,
+    channel_parts,
     energy,
     ground,
     hour_name,
@@ -30,7 +31,7 @@ from joulegram.units import show_energy
 
 MOST_ROUTES = 20
 MOST_HOURS, HOURS_AT_AN_END = 24, 8
-_LONGEST_ROUTE = 22
+_LONGEST_ROUTE, _LONGEST_CHANNEL = 22, 28
 
 
 def print_served(found: Found, console: Console | None = None) -> None:
@@ -58,11 +59,12 @@ def _one(report: Row) -> list[RenderableType]:
 
 
 def _side_by_side(found: Found) -> list[RenderableType]:
-    table = columns(None, "host\nrun", "requests", "all energy\nCO₂e", "nobody’s", "per request\n", "charged\n")
+    table = columns(None, "host\nrun", "requests", "all energy\nCO₂e", "nobody’s", "per request", "charged")
+    table.padding = (0, 1, 0, 0)
     for report in found["runs"]:
         name = Text.assemble(shorten(plain(report["label"]), 24), "\n", (plain(report["run"]["id"])[:16], "dim"))
         if report["served"] is None:
-            table.add_row(name, "no hour told yet")
+            table.add_row(name, "–", "none told", *["–"] * 3)
         else:
             table.add_row(name, *_totals(report["served"]["total"]))
     together = found["sum"]
@@ -87,6 +89,8 @@ def _totals(everything: Row) -> tuple[str, ...]:
 
 def _lines(lines: Sequence[str], style: str = "") -> Table:
     table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column()
+    table.add_column(overflow="fold")
     for line in lines:
         table.add_row("•", Text(plain(line), style=style))
     return table
@@ -150,9 +154,11 @@ def _hour(hour: Row) -> tuple[str, ...]:
 
 def _channels(channels: Sequence[Row]) -> Table:
     table = columns(None, "channel", *PARTS.values(), "in no hour", "method")
+    table.padding = (0, 1, 0, 0)
     for channel in channels:
-        name = plain(channel["id"]) + (f", inside {plain(channel['inside'])}" if channel["inside"] else "")
+        name = Text(shorten(plain(channel["id"]), _LONGEST_CHANNEL))
+        if channel["inside"]:
+            name.append(f"\ninside {shorten(plain(channel['inside']), _LONGEST_CHANNEL - 7)}", "dim")
         untold = "–" if channel["untold_j"] is None else show_energy(channel["untold_j"])
-        joules = [show_energy(channel[field]) for field in PARTS]
-        table.add_row(Text(shorten(name, 30)), *joules, untold, channel["method"])
+        table.add_row(name, *channel_parts(channel), untold, channel["method"])
     return table

@@ -18,7 +18,9 @@ from joulegram.records import ServedHour
 
 HOUR_S = 3600
 SHARED = "shared by weight with the requests in flight at the same time"
+IDLE = "idle power while any was in flight, shared alike"
 NO_COUNTER = "no counter was read for it"
+NO_IDLE = Quantity.absent("idle power unknown: active holds it")
 UNPRICED = "hours without an intensity"
 
 _Joules = dict[tuple[int, str], float]
@@ -65,22 +67,26 @@ class _Worth:
     Args:
         channels: what is known of them.
         inside: those that another contains, which are not added up.
+        no_idle: those whose idle power is not known: what requests were charged of it is in `active`.
         rates: what a joule emits (g/J), by hour.
         carbon_how: in words, what carbon was priced with.
     """
 
     channels: Mapping[str, ChannelFigure]
     inside: Collection[str]
+    no_idle: Collection[str]
     rates: Mapping[int, Quantity]
     carbon_how: str
 
-    def energy_j(self, joules: _Joules, how: str = "") -> Quantity:
-        """The sum over channels, each as far off as its meter may be."""
+    def energy_j(self, joules: _Joules, how: str = "", unknown: Collection[str] = ()) -> Quantity:
+        """The sum over channels, each as far off as its meter may be; `unknown` ones are missing from it."""
         by_channel: dict[str, float] = {}
         for (_, name), value in joules.items():
             if name not in self.inside:
                 by_channel[name] = by_channel.get(name, 0.0) + value
-        added = total(((name, self._of(name, value)) for name, value in by_channel.items()), NO_COUNTER)
+        added = total(
+            ((n, NO_IDLE if n in unknown else self._of(n, value)) for n, value in by_channel.items()), NO_COUNTER
+        )
         return replace(added, how="; ".join(filter(None, (added.how, how)))) if added.value is not None else added
 
     def carbon_g(self, joules: _Joules) -> Quantity:
@@ -150,12 +156,14 @@ def served_part(
     inside = {name for name, figure in figures.items() if figure.inside in figures}
     rates = {hour_s: grams_per_j(hour_s) for hour_s in sorted({hour.hour_s for hour in hours})}
     how = "; ".join(filter(None, (footprint.carbon_g.how, "each hour’s joules at that hour’s intensity")))
-    worth, everything = _Worth(figures, inside, rates, how), _added(hours)
+    everything = _added(hours)
+    no_idle = _with_joules(everything.active) - _with_joules(everything.idle)
+    worth = _Worth(figures, inside, no_idle, rates, how)
     routed = [hour for hour in hours if hour.route is not None]
     routes = _by(routed, lambda hour: (hour.service, hour.route or ""))
     services, each_hour = _by(routed, lambda hour: hour.service), _by(hours, lambda hour: hour.hour_s)
     return {
-        "channels": [_channel_part(figure, everything, figure.id not in inside) for figure in figures.values()],
+        "channels": [_channel_part(figure, everything, worth) for figure in figures.values()],
         "total": {**_row(everything, worth), **_nobodys(everything, worth)},
         "services": [{"service": name, **_row(sums, worth)} for name, sums in services.items()],
         "routes": [{"service": name, "route": route, **_row(sums, worth)} for (name, route), sums in routes.items()],
@@ -170,6 +178,10 @@ def served_part(
             for hour_s, sums in sorted(each_hour.items())
         ],
     }
+
+
+def _with_joules(joules: _Joules) -> set[str]:
+    return {name for (_, name), value in joules.items() if value > 0}
 
 
 def _by(hours: Iterable[ServedHour], key: Callable[[ServedHour], Any]) -> dict[Any, _Sums]:
@@ -197,7 +209,7 @@ def _row(sums: _Sums, worth: _Worth) -> dict[str, Any]:
         "items": sums.items,
         "flops": sums.flops,
         "active_j": worth.energy_j(sums.active, SHARED).to_json(),
-        "idle_shared_j": worth.energy_j(sums.idle, "idle power while any was in flight, shared alike").to_json(),
+        "idle_shared_j": worth.energy_j(sums.idle, IDLE, worth.no_idle).to_json(),
         "energy_j": energy.to_json(),
         "carbon_g": carbon.to_json(),
         **_ratios(sums, energy, carbon, ""),
@@ -228,7 +240,7 @@ def _ratios(sums: _Sums, energy: Quantity, carbon: Quantity, of: str) -> dict[st
     return {name: figure.to_json() for name, figure in found.items()}
 
 
-def _channel_part(figure: ChannelFigure, sums: _Sums, is_counted: bool) -> dict[str, Any]:
+def _channel_part(figure: ChannelFigure, sums: _Sums, worth: _Worth) -> dict[str, Any]:
     """One channel: what its counter said over the run, and where that went (J)."""
     active_j, idle_j, nobody_j = (
         sum(joules for (_, name), joules in part.items() if name == figure.id)
@@ -239,9 +251,9 @@ def _channel_part(figure: ChannelFigure, sums: _Sums, is_counted: bool) -> dict[
         "id": figure.id,
         "kind": figure.kind,
         "method": figure.method,
-        "inside": None if is_counted else figure.inside,
+        "inside": figure.inside if figure.id in worth.inside else None,
         "active_j": active_j,
-        "idle_shared_j": idle_j,
+        "idle_shared_j": None if figure.id in worth.no_idle else idle_j,
         "unattributed_j": nobody_j,
         "metered_j": metered_j,
         "untold_j": None if metered_j is None else metered_j - active_j - idle_j - nobody_j,
