@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 from worlds import until
 
+from joulegram.analysis.served import serve_report
 from joulegram.host.clock import Clock
 from joulegram.host.cohort import runtime_folder
 from joulegram.ledger.stored import read_run
 from joulegram.serving.reading import Reader
 from joulegram.serving.snapshot import Snapshot
+from joulegram.session.recorded import open_ledger
 from joulegram.testing.powercap import PowercapTree
 
 POWER_W = 60.0
@@ -152,6 +154,13 @@ def test_two_processes_keep_one_book_and_one_run(server: Callable[[], ServingPro
     assert stored is not None
     assert stored.header.stage == "serve"
     assert sum(hour.requests for hour in stored.served() if hour.route == "/many") == 600
+    (report,) = serve_report([open_ledger().latest().document()])["runs"]
+    everything, (channel,) = report["served"]["total"], report["served"]["channels"]
+    assert (everything["requests"], everything["failed"]) == (600, 0)
+    told_j = (everything["energy_j"]["value"] or 0.0) + everything["unattributed_j"]["value"]
+    assert told_j == pytest.approx(everything["whole_j"]["value"], rel=1e-9)
+    assert told_j + channel["untold_j"] == pytest.approx(channel["metered_j"], rel=1e-9)
+    assert everything["whole_g"]["value"] > 0
 
 
 def test_a_killed_owner_is_followed_and_no_joule_and_no_request_is_lost_or_counted_twice(

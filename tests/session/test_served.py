@@ -106,6 +106,14 @@ def test_what_no_price_or_no_counter_tells_is_missing_and_never_zero(tmp_path: P
     assert partly["missing"] == ["hours without an intensity"]
 
 
+def test_where_no_request_ended_none_was_charged_which_is_not_missing(tmp_path: Path) -> None:
+    hours = [Hour(0, 0, {}, {"gpu:A": 5.0}), Hour(1, 2, {"gpu:A": (8.0, 1.0)})]
+    served = served_run(tmp_path, hours, intensity(100.0)).document()["served"]
+    assert [value(hour, "energy_j") for hour in served["hours"]] == [0.0, 9.0]
+    assert value(served["hours"][0], "carbon_g") == 0.0
+    assert value(served["hours"][0], "j_per_request") is None
+
+
 def test_hours_in_which_nothing_was_used_are_priced_by_their_time(tmp_path: Path) -> None:
     hours = [Hour(0, 4, {"gpu:A": (10.0, 0.0)}), Hour(1, 1)]
     served = served_run(tmp_path, hours, intensity(100.0, 0), intensity(300.0, 1)).document()["served"]

@@ -150,9 +150,11 @@ def _sci(sci: Row) -> list[str]:
         return [f"There is no SCI score: {score['how']}."]
     making = sci["embodied_g"]["value"]
     embodied = "M not counted" if making is None else f"M = {show_mass(making)}"
+    operation = sci["operation_g"]
+    least = "at least " if operation["missing"] else ""
     return [
-        f"SCI: {show_mass(score['value'])} CO₂e per request ((E · I + M) / R with E · I = "
-        f"{show_mass(sci['operation_g']['value'])}, {embodied}, R = {sci['requests']:,})."
+        f"SCI: {least}{show_mass(score['value'])} CO₂e per request ((E · I + M) / R with E · I = "
+        f"{_least(operation, show_mass)}, {embodied}, R = {sci['requests']:,})."
     ]
 
 

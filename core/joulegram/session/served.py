@@ -201,6 +201,8 @@ def _added(hours: Iterable[ServedHour]) -> _Sums:
 def _row(sums: _Sums, worth: _Worth) -> dict[str, Any]:
     """What requests were charged, and what that is for each."""
     charged = {key: joules + sums.idle[key] for key, joules in sums.active.items()}
+    if not sums.requests:  # counters were read, and nobody was charged
+        charged = {**dict.fromkeys(sums.nobody, 0.0), **charged}
     energy, carbon = worth.energy_j(charged, SHARED), worth.carbon_g(charged)
     return {
         "requests": sums.requests,
