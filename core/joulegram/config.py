@@ -24,9 +24,25 @@ PREFIX = "JOULEGRAM_"
 _OTHER_VARIABLES = frozenset({"RUN", "DISABLED", "AUTO", "HOST", "RUNTIME_DIR", "CONFIG", "PROFILES"})
 # A project's pyproject.toml may not set these.
 _USERS_ALONE = frozenset({"feeds", "meter_options", "ip_lookup"})
-_TABLES = frozenset({"feeds", "meter_options", "peaks"})
+_TABLES = frozenset({"feeds", "impacts", "meter_options", "peaks"})
 PEAK_TYPES = ("float64", "float32", "tf32", "float16", "bfloat16", "float8", "int8")
 """What a peak rate is told for."""
+SITE = "site"
+"""The place, among what impacts are told of; the others are ``host`` and devices by name."""
+IMPACT_FACTORS: Mapping[str, str] = {
+    "embodied_kg": "kg CO2e",
+    "building_kg": "kg CO2e",
+    "lifetime_y": "y",
+    "mass_kg": "kg",
+    "adpe_kg_sb": "kg Sb",
+    "primary_energy_mj": "MJ",
+    "onsite_l_per_kwh": "L/kWh",
+    "offsite_l_per_kwh": "L/kWh",
+    "adpe_kg_sb_per_kwh": "kg Sb/kWh",
+    "primary_energy_mj_per_kwh": "MJ/kWh",
+}
+"""Factors of impacts that may be set, with their units; those per kWh are of the site, the others of hardware."""
+WATER_BASES = ("consumption", "withdrawal")
 # In a TOML header, as a key of its own line, or further on in a line whose key is `tool`.
 _OUR_NAME = rb"""(?m)^\s*(?:\[.*joulegram|(["']?)joulegram\1\s*[.=]|(["']?)tool\2\s*[.=].*joulegram)"""
 
@@ -57,6 +73,7 @@ class Settings:
         meter_options: options of the meters by name.
         ip_lookup: whether the place may be looked up from the IP address.
         peaks: peak rates of devices of your own (FLOP/s), by product name and then type (`PEAK_TYPES`).
+        impacts: factors of your own (`IMPACT_FACTORS`) by device, for ``host`` and for ``site``; and what is counted.
     """
 
     ledger: str | None = None
@@ -75,6 +92,7 @@ class Settings:
     meter_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     ip_lookup: bool = False
     peaks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    impacts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 _NAMES = tuple(entry.name for entry in fields(Settings))
@@ -341,6 +359,34 @@ def _peak(device: str, kind: str, value: Any) -> float:
     return flop_per_s
 
 
+def _impacts(value: Any) -> Mapping[str, Mapping[str, Any]]:
+    if not isinstance(value, Mapping) or not all(isinstance(options, Mapping) for options in value.values()):
+        raise TypeError('a table is needed for each: "My device" = { embodied_kg = 150 }, host = {…}, site = {…}')
+    return {
+        name: {option: _impact(name, option, given) for option, given in options.items()}
+        for name, options in value.items()
+    }
+
+
+def _impact(name: str, option: str, value: Any) -> Any:
+    readers = _SITE_OPTIONS if name == SITE else {}
+    factors = [factor for factor in IMPACT_FACTORS if factor.endswith("_per_kwh") == (name == SITE)]
+    if option not in factors and option not in readers:
+        raise ValueError(f"{name} has no {option}; known are: {', '.join([*factors, *readers])}")
+    if option in readers:
+        return readers[option](value)
+    amount, least = _number(value), 0.01 if option == "lifetime_y" else 0.0
+    if not least <= amount < 1e9:
+        raise ValueError(f"{name} needs its {option} as a number ({IMPACT_FACTORS[option]}) of {least:g} or more")
+    return amount
+
+
+def _water_basis(value: Any) -> str:
+    if value not in WATER_BASES:
+        raise ValueError(f"water is counted as {' or '.join(WATER_BASES)}")
+    return str(value)
+
+
 def _plugin(group: str, name: str) -> str:
     """The name of an installed plugin; those of other packages are looked for only where it is none of ours."""
     if name not in registry.own_names(group) and name not in (offer := registry.names(group)):
@@ -366,6 +412,14 @@ def _flops(value: Any) -> str:
     return _plugin(registry.FLOPS, _text(value))
 
 
+_SITE_OPTIONS: dict[str, Any] = {
+    "water": _text,
+    "onsite_basis": _water_basis,
+    "offsite_basis": _water_basis,
+    "hydro": _truth,
+    "adpe": _truth,
+    "primary_energy": _truth,
+}
 _READERS: dict[str, Any] = {
     "intensity": _feed,
     "pue": _pue,
@@ -378,5 +432,6 @@ _READERS: dict[str, Any] = {
     "meter_options": _table,
     "ip_lookup": _truth,
     "peaks": _peaks,
+    "impacts": _impacts,
     "disabled": _truth,
 }
