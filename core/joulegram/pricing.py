@@ -23,6 +23,8 @@ from joulegram.curves.phases import OTHER
 from joulegram.curves.sharing import RULE, SHARE_PERIOD_S
 from joulegram.curves.trace import ChannelTrace, Trace, counted, in_phase, seconds
 from joulegram.flops.peaks import peak
+from joulegram.impacts.factors import Own
+from joulegram.impacts.platform import Impacts, Platform
 from joulegram.quantities import Method, Quantity, total, weakest
 from joulegram.records import Accounting, Basis, IntensityKind, IntensityPoint, PriceBook, Pue, Signal
 from joulegram.units import J_PER_KWH, NS_PER_S
@@ -131,7 +133,7 @@ class CarbonFigure:
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Compute, energy and carbon of a span.
+    """Compute, energy and carbon of a span, and what its platform took beside its operation.
 
     Args:
         flops: floating-point operations.
@@ -147,6 +149,7 @@ class Footprint:
         settled: every counter has moved past the span's end.
         phases: by name, in the order of their time.
         channels: by identity, in alphabetical order.
+        impacts: hardware's making, water and waste, which are in none of the figures above.
     """
 
     flops: Quantity
@@ -162,6 +165,7 @@ class Footprint:
     settled: bool
     phases: Mapping[str, PhaseFigure] = field(default_factory=dict)
     channels: tuple[ChannelFigure, ...] = ()
+    impacts: Impacts = field(default_factory=Impacts)
 
     def to_json(self) -> dict[str, Any]:
         """Plain types, as `joulegram report --json` prints them."""
@@ -179,6 +183,7 @@ class Footprint:
             "settled": self.settled,
             "phases": [phase.to_json() for phase in self.phases.values()],
             "channels": [channel.to_json() for channel in self.channels],
+            **self.impacts.to_json(),
         }
 
 
@@ -226,11 +231,19 @@ class Pricer:
         trace: what was recorded, on one clock; times below are monotonic nanoseconds of that clock.
         book: PUE, intensity and basis.
         peaks: the user's own peak rates (FLOP/s) by device and data type.
+        impacts: the user's own factors of hardware and site.
     """
 
-    def __init__(self, trace: Trace, book: PriceBook, peaks: Mapping[str, Mapping[str, float]] | None = None) -> None:
+    def __init__(
+        self,
+        trace: Trace,
+        book: PriceBook,
+        peaks: Mapping[str, Mapping[str, float]] | None = None,
+        impacts: Own | None = None,
+    ) -> None:
         self.trace = trace
         self.book = book
+        self.platform = Platform(trace, book.zone, impacts)
         self._peaks = peaks or {}
 
     def footprint(self, start_ns: int, end_ns: int) -> Footprint:
@@ -243,6 +256,7 @@ class Pricer:
         energy = total(((name, f.energy_j) for name, f in added.items()), "no meter found a channel to count")
         carbon = tuple(self._carbon(tariff, energy, start_ns, end_ns) for tariff in self._tariffs.values())
         flops = compute.flops(self.trace, start_ns, end_ns)
+        facility = _times_pue(energy, self.book.pue)
         grams, phases = self._chosen(carbon, start_ns, end_ns), self._phases(added, start_ns, end_ns)
         return Footprint(
             flops=flops,
@@ -250,7 +264,7 @@ class Pricer:
             node_energy_j=total(
                 ((name, f.node_energy_j) for name, f in added.items()), "no meter found a channel to count"
             ),
-            facility_energy_j=_times_pue(energy, self.book.pue),
+            facility_energy_j=facility,
             carbon_g=grams,
             carbon=carbon,
             overhead_j=self._overhead(start_ns, end_ns),
@@ -260,6 +274,7 @@ class Pricer:
             settled=self._settled(end_ns),
             phases=phases,
             channels=tuple(figures.values()),
+            impacts=self.platform.impacts(start_ns, end_ns, energy, facility),
         )
 
     def hours(self, start_ns: int, end_ns: int) -> Hours:

@@ -118,6 +118,54 @@ def test_live_and_recorded_figures_agree_and_epochs_with_what_lies_between_are_t
         assert total == pytest.approx(value(getattr(kept.footprint(), name)), rel=1e-9)
 
 
+def test_the_platforms_impacts_are_in_the_document_of_the_run_and_of_its_spans_and_tile_it() -> None:
+    with joulegram.track("platform", zone="DK") as run:
+        for index in range(3):
+            with run.span("epoch", index=index):
+                work()
+    document = only_run().document()
+    footprint = document["footprint"]
+    assert footprint["embodied_g"]["value"] > 0
+    assert {part["part"] for part in footprint["embodied"]} == {"host", "building"}
+    assert [part["part"] for part in footprint["water_l"]] == ["onsite", "offsite"]
+    assert footprint["ewaste_g"]["value"] is None
+    (host,) = document["platform"]["hosts"]
+    assert host["factors"]["lifetime_y"]["source"]
+    kept = only_run()
+    edges = sorted({edge for s in kept.spans() for edge in (s._start_ns, s._end_ns)})
+    edges = [kept.pricer.trace.start_ns, *edges, kept.pricer.trace.end_ns]
+    pieces = [kept.pricer.footprint(a, b).impacts for a, b in pairwise(edges)]
+    assert sum(value(piece.embodied_g) for piece in pieces) == pytest.approx(footprint["embodied_g"]["value"], rel=1e-9)
+    for place in (0, 1):
+        litres = sum(value(piece.water[place].water_l) for piece in pieces)
+        assert litres == pytest.approx(footprint["water_l"][place]["value"], rel=1e-9)
+
+
+def test_a_run_that_was_recorded_before_hardware_was_is_not_counted_and_says_why() -> None:
+    with joulegram.track("old") as run:
+        work()
+    assert run.ledger is not None
+    (journal,) = (run.ledger / run.id).glob("*.journal")
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(line for line in lines if '"is":"hardware"' not in line))
+    embodied = only_run().document()["footprint"]["embodied_g"]
+    assert embodied["value"] is None
+    assert "not counted: what machine it is was not recorded" in embodied["how"]
+
+
+def test_the_users_own_factors_price_recorded_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    with joulegram.track("own"):
+        work()
+    before = value(only_run().footprint().impacts.embodied_g)
+    monkeypatch.setenv("JOULEGRAM_IMPACTS_HOST_EMBODIED_KG", "1e6")
+    assert value(only_run().footprint().impacts.embodied_g) > 10 * before
+    monkeypatch.setenv("JOULEGRAM_IMPACTS_SITE_WATER", "atlantis")
+    with pytest.raises(joulegram.ConfigError, match="atlantis"):
+        joulegram.open_ledger()
+    with pytest.raises(joulegram.ConfigError, match="atlantis"), joulegram.track("nowhere"):
+        pass
+
+
 def test_spans_nest_overlap_and_cross_threads() -> None:
     with joulegram.track("spans") as run:
         outer = run.span("outer").open()

@@ -141,6 +141,7 @@ class ShareLog:
 
     def close(self, now_ns: int) -> None:
         """Tells the run's other recorders that this one stops, and what it accounted for."""
+        self.reserved_s.pin()  # a reader carries on what is not told, and a run's own figures end here
         self.tree.look()
         self.cohort.leave(now_ns, self.tree.total_s)
         self.node.close()

@@ -57,6 +57,7 @@ def describe(run: RecordedRun) -> dict[str, Any]:
         "steps": [step_part(count) for counts in run.pricer.trace.counts for count in counts],
         **({"served": served_part(hours, footprint, run.grams_per_j, run.length_of_hour_s)} if hours else {}),
         "power": [power_part(channel, run.pricer.trace) for channel in run.pricer.trace.channels.values()],
+        "platform": run.pricer.platform.to_json(),
         "price": {**price_part(run.pricer.book), "hours": run.hours().to_json(), "feeds": feeds_part(run)},
         "notes": run.notes(),
         "recorder": {"cpu_s": cpu_s, "wakeups": wakeups},

@@ -484,7 +484,7 @@ class Run:
 
         prices = self._owner._prices
         book = (prices and prices.book) or pricing.unpriced(self._settings.pue, self._settings.basis)
-        return pricing.Pricer(together([self.trace(now_ns)]), book, self._settings.peaks)
+        return pricing.Pricer(together([self.trace(now_ns)]), book, self._settings.peaks, self._settings.impacts)
 
     def trace(self, now_ns: int | None = None) -> RecorderTrace:
         """This process's curves so far.
@@ -570,13 +570,17 @@ def check_settings(**given: Any) -> None:
 
 
 def _settings(given: Mapping[str, Any]) -> config.Settings:
-    """The settings in force; a feed that is named has to be able to answer."""
+    """The settings in force; a feed that is named has to be able to answer, and a table to have what is named."""
     settings = config.load(given)
     if settings.intensity not in ("auto", "annual"):
         from joulegram.feeds.annual import resolve
         from joulegram.feeds.choice import choose
 
         choose(settings, resolve(settings.zone), time.time)
+    if settings.impacts:
+        from joulegram.impacts import factors
+
+        factors.check(settings.impacts)
     return settings
 
 

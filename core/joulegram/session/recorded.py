@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from joulegram import config, pricing
+from joulegram.config import Settings
 from joulegram.curves.load import Load
 from joulegram.curves.trace import RecorderTrace, together
 from joulegram.feeds import annual
 from joulegram.host.clock import Clock
+from joulegram.impacts import factors as impacts
 from joulegram.ledger.ledger import Ledger, Summary, UnknownRun
 from joulegram.ledger.stored import Recording, StoredRun, write_price
 from joulegram.pricing import Footprint, Hours, Pricer
@@ -78,11 +80,9 @@ class RecordedRun:
         enclosing_run: the live run in which this separate one was started.
     """
 
-    def __init__(
-        self, stored: StoredRun, peaks: Mapping[str, Mapping[str, float]] | None = None, book: PriceBook | None = None
-    ) -> None:
+    def __init__(self, stored: StoredRun, settings: Settings | None = None, book: PriceBook | None = None) -> None:
         self.stored = stored
-        self._peaks, self._given_book = peaks, book
+        self._settings, self._given_book = settings or Settings(), book
         header = stored.header
         self.id, self.name, self.project = header.run, header.name, header.project
         self.stage, self.model = header.stage, header.model
@@ -166,7 +166,7 @@ class RecordedRun:
         if key not in self._pricers:
             reference = next((m for m in group if m is self.stored.root), recording)
             trace = together([self._trace_of(member) for member in group], self._trace_of(reference))
-            self._pricers[key] = Pricer(trace, self.book, self._peaks)
+            self._pricers[key] = Pricer(trace, self.book, self._settings.peaks, self._settings.impacts)
         return self._pricers[key]
 
     def _trace_of(self, recording: Recording) -> RecorderTrace:
@@ -289,7 +289,7 @@ class RecordedRun:
 
     def under(self, book: PriceBook) -> RecordedRun:
         """The run under another price book; nothing is written."""
-        return RecordedRun(self.stored, self._peaks, book)
+        return RecordedRun(self.stored, self._settings, book)
 
     def keep_price(self) -> None:
         """Keeps the price that this run is under beside its old ones; the newest is shown.
@@ -348,8 +348,8 @@ class OpenLedger:
             print(run.name, run.footprint().energy_j)
     """
 
-    def __init__(self, path: Path, peaks: Mapping[str, Mapping[str, float]] | None = None) -> None:
-        self._peaks = peaks
+    def __init__(self, path: Path, settings: Settings | None = None) -> None:
+        self._settings = settings
         self.files = Ledger(path, Clock(os.environ.get("JOULEGRAM_HOST")))
 
     def __repr__(self) -> str:
@@ -366,7 +366,7 @@ class OpenLedger:
         Raises:
             UnknownRun: there is no such run, or more than one.
         """
-        return RecordedRun(self.files.read(run_id), self._peaks)
+        return RecordedRun(self.files.read(run_id), self._settings)
 
     def runs(
         self, *, project: str | None = None, stage: str | None = None, status: str | None = None
@@ -417,4 +417,5 @@ def open_ledger(where: str | os.PathLike[str] | None = None) -> OpenLedger:
         ConfigError: the place is not understood.
     """
     settings = config.load({"ledger": where})
-    return OpenLedger(surroundings.ledger_path(settings), settings.peaks)
+    impacts.check(settings.impacts)
+    return OpenLedger(surroundings.ledger_path(settings), settings)
