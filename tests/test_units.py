@@ -16,6 +16,7 @@ from joulegram.units import (
     show_mass,
     show_percent,
     show_power,
+    show_volume,
     utc_s,
 )
 
@@ -69,6 +70,7 @@ def test_a_share_is_shown_in_two_digits() -> None:
 
 
 def test_power_and_compute_are_shown_in_the_unit_that_a_person_reads() -> None:
+    assert [show_volume(litres) for litres in (0, 0.0123, 3.5, 7e5)] == ["0 L", "12.3 mL", "3.50 L", "700 m³"]
     assert [show_power(watts) for watts in (0, 0.0832, 83.2, 8320)] == ["0 W", "83.2 mW", "83.2 W", "8.32 kW"]
     assert [show_flops(flops) for flops in (0, 12, 2.5e12, 3e21)] == ["0 FLOP", "12.0 FLOP", "2.50 TFLOP", "3.00 ZFLOP"]
 

@@ -12,6 +12,7 @@ NS_PER_S = 1_000_000_000
 
 _SI_MASS = ((1e6, "t"), (1e3, "kg"), (1.0, "g"), (1e-3, "mg"), (1e-6, "µg"))
 _ENERGY = ((J_PER_KWH * 1e3, "MWh"), (J_PER_KWH, "kWh"), (3.6e3, "Wh"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"))
+_VOLUME = ((1e3, "m³"), (1.0, "L"), (1e-3, "mL"), (1e-6, "µL"))
 _POWER = ((1e3, "kW"), (1.0, "W"), (1e-3, "mW"))
 _COUNT = (
     (1e21, "ZFLOP"),
@@ -42,6 +43,11 @@ def show_energy(energy_j: float) -> str:
 def show_mass(mass_g: float) -> str:
     """Grams as a person reads them: ``show_mass(1234) == '1.23 kg'``."""
     return _scaled(mass_g, _SI_MASS)
+
+
+def show_volume(volume_l: float) -> str:
+    """Litres as a person reads them: ``show_volume(0.0123) == '12.3 mL'``."""
+    return _scaled(volume_l, _VOLUME)
 
 
 def show_power(power_w: float) -> str:

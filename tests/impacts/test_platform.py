@@ -165,6 +165,7 @@ def test_metals_and_primary_energy_are_counted_only_if_wanted() -> None:
     assert named["primary_energy_mj"].high is None
     assert "NVIDIA H100 80GB HBM3 (alpha/gpu:A)" in named["primary_energy_mj"].missing
     assert "low" in str(found.to_json()["quality"])
+    assert all("of low quality" in figure.how for figure in named.values())
 
 
 def test_metals_of_electricity_of_an_unknown_zone_are_not_counted() -> None:

@@ -115,6 +115,22 @@ def test_every_figure_says_how_it_was_made(document_of: Callable[[str], Json]) -
         assert words in page
 
 
+def test_the_page_has_a_section_of_the_platform_with_how_each_figure_was_made(
+    document_of: Callable[[str], Json],
+) -> None:
+    document = document_of("trained")
+    page = render_page(document)
+    platform = page[page.index('id="platform"') :].partition("</section>")[0]
+    for words in (
+        "164 kg over 5 y",
+        "not counted: no figure is known",
+        "Water on site, withdrawal",
+        "without server (nodeA)",
+    ):
+        assert words in platform
+    assert 'data-value="20.35"' in platform
+
+
 def test_the_page_tells_which_hours_are_settled_and_carbon_on_another_basis_apart(
     document_of: Callable[[str], Json],
 ) -> None:

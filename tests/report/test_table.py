@@ -97,6 +97,27 @@ def test_every_epoch_and_phase_is_one_whole_line(shown: Shown, document_of: Call
     assert "…" not in "".join(lines)
 
 
+def test_what_the_platform_took_stands_apart_from_the_operation(
+    shown: Shown, document_of: Callable[[str], Json]
+) -> None:
+    document = document_of("trained")
+    lines = shown(print_run, document)
+    start = next(number for number, line in enumerate(lines) if line.startswith("platform"))
+    section = " ".join(" ".join(lines[start : lines.index("", start)]).split())
+    for told in ("20.4 g", "2.75 g", "17.6 g", "not counted: no figure is known", "on site, withdrawal", "off site,"):
+        assert told in section
+    assert "None of this is in the carbon above" in section
+    assert "without server (nodeA)" in section
+    document["footprint"]["adpe_kg_sb"] = Quantity(2e-6, 1e-6, 3e-6, "estimated").to_json()
+    assert _row(shown(print_run, document), "Metals").split()[3:5] == ["2.00", "mg"]
+
+
+def test_a_document_without_a_platform_shows_none(shown: Shown, document_of: Callable[[str], Json]) -> None:
+    document = document_of("trained")
+    del document["footprint"]["embodied_g"], document["platform"]
+    assert not any(line.startswith("platform") for line in shown(print_run, document))
+
+
 def test_of_many_epochs_the_first_and_last_are_shown(shown: Shown, document_of: Callable[[str], Json]) -> None:
     lines = shown(print_run, document_of("long"))
     shown_epochs = [line.split()[0] for line in lines if line[:1].isdigit()]

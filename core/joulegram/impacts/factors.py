@@ -57,7 +57,8 @@ class Factor:
 
     def in_words(self) -> str:
         """``164 kg CO2e (cradle to gate; NVIDIA …, 2025)``."""
-        told = "; ".join(filter(None, [self.boundary, f"{self.source}{f', {self.year}' if self.year else ''}"]))
+        source = f"{self.source}, {self.year}" if self.year else self.source
+        told = "; ".join(filter(None, [self.boundary, source, "of low quality" if self.quality == "low" else ""]))
         return f"{self.value:.4g} {self.unit} ({told})"
 
 

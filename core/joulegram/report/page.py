@@ -92,6 +92,7 @@ def render_page(document: Document) -> str:
         sections.phase_table(document),
         sections.span_table(document),
         sections.channel_table(document),
+        sections.platform_table(document),
         sections.missing(document),
         sections.making(document),
         sections.identity(document),

@@ -24,9 +24,12 @@ from joulegram.report.words import (
     grid_in_words,
     moment,
     parts,
+    platform,
+    platform_in_words,
     quantity,
     share_of,
     show_bounds,
+    show_lacking,
     show_place,
     show_share,
     show_value,
@@ -203,6 +206,20 @@ def channel_table(document: Document) -> Html:
     caption = "Energy of each counted part of the machine"
     heads = ("Channel", "Kind", "This run", "Whole node", "How")
     return section("channels", "Channels", table(caption, heads, rows, numeric=(2, 3)))
+
+
+def platform_table(document: Document) -> Html:
+    """Hardware's making, water and waste, beside the operation."""
+    rows = [[label, _figure(figure, show, "platform"), _made(figure)] for label, figure, show in platform(document)]
+    if not rows:
+        return Html("")
+    shown = table("What the platform took beside its operation", ("What", "This run", "How"), rows, numeric=(1,))
+    return section("platform", "Platform", shown, tag("p", platform_in_words(document), class_="soft"))
+
+
+def _made(figure: Quantity) -> str:
+    """How a figure was made; a missing one's cell has its reason already."""
+    return "–" if figure.value is None else f"{figure.how}{show_lacking(figure)}".removeprefix(", ") or "–"
 
 
 def span_table(document: Document) -> Html:

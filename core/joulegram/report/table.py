@@ -28,10 +28,13 @@ from joulegram.report.words import (
     moment,
     parts,
     plain,
+    platform,
+    platform_in_words,
     quantity,
     share_of,
     shorten,
     show_bounds,
+    show_lacking,
     show_methods,
     show_place,
     show_share,
@@ -63,6 +66,8 @@ def print_run(document: Document, console: Console | None = None) -> None:
     if efficiencies(document):
         sections.append(_efficiency(document))
     sections.append(_channels(document))
+    if platform(document):
+        sections.append(_platform(document))
     _, spans = parts(document)
     if spans:
         table = _spans_table(None, document)
@@ -200,6 +205,18 @@ def _channels(document: Document) -> RenderableType:
             show_value(node, show_energy),
             _method(own),
         )
+    return table
+
+
+def _platform(document: Document) -> Table:
+    table = columns(None)
+    table.add_column("platform", overflow="fold", max_width=30)
+    table.add_column("total", justify="right", no_wrap=True)
+    table.add_column("bounds", overflow="fold", ratio=1)
+    for label, figure, show in platform(document):
+        bounds = plain(show_bounds(figure, show)) + show_lacking(figure)
+        table.add_row(Text(label), show_value(figure, show), Text(bounds))
+    table.caption = Text(platform_in_words(document))
     return table
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from joulegram.quantities import METHODS, Quantity
-from joulegram.units import show_duration, show_energy, show_flops, show_mass
+from joulegram.units import show_duration, show_energy, show_flops, show_mass, show_volume
 
 Document = Mapping[str, Any]
 Show = Callable[[float], str]
@@ -58,6 +58,14 @@ EFFICIENCY = (
 """What follows from compute, energy and carbon together."""
 
 
+INDICATORS = (
+    Total("adpe_kg_sb", "Metals (ADPe, Sb)", "kg", lambda value: show_mass(1e3 * value), "abiotic depletion"),
+    Total("primary_energy_mj", "Primary energy", "MJ", lambda value: show_energy(1e6 * value), "of making and use"),
+)
+"""What is counted only where the user wants it, as its quality is low."""
+_SITES = {"onsite": "on site", "offsite": "off site"}
+
+
 def efficiencies(document: Document) -> list[tuple[Total, Quantity]]:
     """What follows from the run's compute; nothing where that is missing."""
     footprint = document["footprint"]
@@ -77,6 +85,46 @@ def quantity(figure: Mapping[str, Any] | None) -> Quantity:
         method=figure["method"],
         how=figure.get("how", ""),
         missing=tuple(figure.get("missing", ())),
+    )
+
+
+def platform(document: Document) -> list[tuple[str, Quantity, Show]]:
+    """What the run's platform took beside its operation: what it is, how much, and how that is shown.
+
+    Nothing for a document that does not tell.
+    """
+    footprint = document["footprint"]
+    if "embodied_g" not in footprint:
+        return []
+    rows: list[tuple[str, Quantity, Show]] = [("Embodied (CO₂e)", quantity(footprint["embodied_g"]), show_mass)]
+    rows += [(_part_in_words(part), quantity(part), show_mass) for part in footprint.get("embodied", ())]
+    for part in footprint.get("water_l", ()):
+        label = f"Water {_SITES.get(part['part'], plain(part['part']))}, {plain(part['basis'])}"
+        rows.append((label, quantity(part), show_volume))
+    rows.append(("E-waste", quantity(footprint.get("ewaste_g")), show_mass))
+    indicators = ((each, footprint[each.field]) for each in INDICATORS if each.field in footprint)
+    return rows + [(each.label, quantity(figure), each.show) for each, figure in indicators]
+
+
+def _part_in_words(part: Mapping[str, Any]) -> str:
+    what = shorten(plain(part["what"]), 100)
+    return f"– {what}" if part["part"] == "building" else f"– {plain(part['part'])} {what}"
+
+
+def show_lacking(figure: Quantity) -> str:
+    """What is not in a figure that there is: ``, without the server``; nothing where all is in it."""
+    return f", without {plain(' and '.join(figure.missing))}" if figure.value is not None and figure.missing else ""
+
+
+def platform_in_words(document: Document) -> str:
+    """How the making of a platform is shared, and what is in it; empty for a document that does not tell."""
+    assumed = document.get("platform")
+    if not assumed:
+        return ""
+    doubt = f" Metals and primary energy are of {assumed['quality']}." if assumed.get("quality") else ""
+    return plain(
+        f"None of this is in the carbon above. {assumed['convention']}. In the embodied total: {assumed['boundary']}."
+        f"{doubt}"
     )
 
 
