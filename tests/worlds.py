@@ -224,10 +224,6 @@ def recorder(
     anchor = clock.anchor()
     header = Header(
         run=run,
-        name="net",
-        project=None,
-        stage="train",
-        zone=None,
         host=clock.host,
         boot=clock.boot,
         pid=pid,
@@ -235,7 +231,7 @@ def recorder(
         rank=rank,
         start_ns=anchor.mono_ns,
         anchor=anchor,
-        **more,
+        **{"name": "net", "project": None, "stage": "train", "zone": None, **more},
     )
     opened = [Opened(f"meter-{number}", meter) for number, meter in enumerate(meters)]
     made = StillRecorder(header, NOTHING, sink, clock, opened)

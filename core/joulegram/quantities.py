@@ -5,7 +5,7 @@ Missing is not zero: an absent part leaves a sum without an upper bound, and the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -65,6 +65,20 @@ class Quantity:
     def __float__(self) -> float:
         """The value; NaN where it is missing."""
         return float("nan") if self.value is None else self.value
+
+    @classmethod
+    def from_json(cls, figure: Mapping[str, Any] | None) -> Quantity:
+        """The figure of a document's JSON; one that the document does not hold is missing, not zero."""
+        if not figure:
+            return cls.absent("not recorded")
+        return cls(
+            value=figure.get("value"),
+            low=figure.get("low"),
+            high=figure.get("high"),
+            method=figure["method"],
+            how=figure.get("how", ""),
+            missing=tuple(figure.get("missing", ())),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain types, null where there is no number."""

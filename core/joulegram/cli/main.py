@@ -198,6 +198,15 @@ def _parser() -> argparse.ArgumentParser:
     whatif.add_argument("--html", metavar="FILE", help="write a page with pictures, instead of a table")
     whatif.set_defaults(do=_whatif)
 
+    life = verbs.add_parser(
+        "lifecycle", help="what a project's model has cost over its life, failed runs included: development, deployment"
+    )
+    life.add_argument("project", metavar="PROJECT", help="its name (joulegram runs lists it)")
+    life.add_argument("--model", metavar="M", help="only runs that name this model")
+    life.add_argument("--final", metavar="RUN", help="the final training; by rule unless given (docs/lifecycle.md)")
+    life.add_argument("--html", metavar="FILE", help="write a page with pictures, instead of a table")
+    life.set_defaults(do=_lifecycle)
+
     doctor = verbs.add_parser("doctor", help="what can be measured on this machine, and what cannot")
     doctor.epilog = "Exit code: 0 where a run would be recorded, 1 where not."
     doctor.set_defaults(do=_doctor)
@@ -254,9 +263,9 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_argument("folder", nargs="+", metavar="FOLDER", help="a ledger, or one run's folder in it")
     merge.set_defaults(do=_merge)
 
-    for verb in (runs, report, compare, served, again, whatif, doctor, zones):
+    for verb in (runs, report, compare, served, again, whatif, life, doctor, zones):
         verb.add_argument("--json", action="store_true", help="machine-readable output")
-    for verb in (run, runs, report, compare, served, again, whatif, doctor, seal, merge):
+    for verb in (run, runs, report, compare, served, again, whatif, life, doctor, seal, merge):
         verb.add_argument("--ledger", metavar="PATH", help="another ledger than the configured one")
     return parser
 
@@ -427,6 +436,28 @@ def _whatif(options: argparse.Namespace) -> int:
         from joulegram.report.whatif_table import print_what_if
 
         print_what_if(found)
+    return 0
+
+
+@_uncollected()
+def _lifecycle(options: argparse.Namespace) -> int:
+    from joulegram.analysis.lifecycle import NoLife
+    from joulegram.cli.lifecycle import answer
+
+    try:
+        found = answer(open_ledger(options.ledger), options.project, options.model, options.final)
+    except NoLife as error:
+        return _complain(error)
+    if options.html:
+        from joulegram.report.page import write_life_cycle_page
+
+        print(write_life_cycle_page(found, options.html))
+    elif options.json:
+        _print_json(found)
+    else:
+        from joulegram.report.lifecycle_table import print_life_cycle
+
+        print_life_cycle(found)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""A run, a comparison, a what-if, or what serving cost as one HTML page that holds all it needs.
+"""A run, a comparison, a what-if, what serving cost, or a life cycle as one HTML page that holds all it needs.
 
 That is style, data, charts and the library that draws them.
 `page.html` is the page's frame; `sections` fills it and `charts` makes what plotly draws.
@@ -18,6 +18,8 @@ from joulegram.extras import MissingExtra
 from joulegram.report import sections
 from joulegram.report.charts import Chart, charts
 from joulegram.report.comparison_page import comparison_body
+from joulegram.report.lifecycle_charts import life_cycle_charts
+from joulegram.report.lifecycle_page import life_cycle_body
 from joulegram.report.markup import Html, escape, join
 from joulegram.report.matrix import matrix
 from joulegram.report.served_charts import served_charts
@@ -74,6 +76,16 @@ def write_served_page(found: Document, path: str | Path) -> Path:
     return _write(render_served_page(found), path)
 
 
+def write_life_cycle_page(found: Document, path: str | Path) -> Path:
+    """Writes the page of a life cycle; as `write_page`.
+
+    Args:
+        found: a life cycle, as `joulegram lifecycle --json` prints it.
+        path: file to write.
+    """
+    return _write(render_life_cycle_page(found), path)
+
+
 def render_page(document: Document) -> str:
     """The page of a run as HTML, which needs no network and no other file.
 
@@ -116,6 +128,12 @@ def render_served_page(found: Document) -> str:
     """The page of what serving cost as HTML; as `render_page`."""
     drawn = served_charts(found["runs"][0]) if len(found["runs"]) == 1 else []
     return _framed("served", served_body(found, drawn), found, drawn)
+
+
+def render_life_cycle_page(found: Document) -> str:
+    """The page of a life cycle as HTML; as `render_page`."""
+    drawn = life_cycle_charts(found)
+    return _framed("life cycle", life_cycle_body(found, drawn), found, drawn)
 
 
 def _write(page: str, path: str | Path) -> Path:

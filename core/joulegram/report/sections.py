@@ -83,7 +83,7 @@ def heading(document: Document) -> Html:
 
 def cards(document: Document) -> Html:
     """The totals, one card each."""
-    made = [_card(total, quantity(document["footprint"].get(total.field))) for total in TOTALS]
+    made = [card(total, quantity(document["footprint"].get(total.field))) for total in TOTALS]
     words = grid_in_words(document)
     return section(
         "totals",
@@ -103,7 +103,8 @@ def _apart(document: Document) -> Html:
     return tag("p", f"Counted otherwise, and never added to that carbon: {'; '.join(others)}.") if others else Html("")
 
 
-def _card(total: Total, figure: Quantity) -> Html:
+def card(total: Total, figure: Quantity) -> Html:
+    """A total with its bounds and its method."""
     number = None if figure.value is None else repr(figure.value)
     return tag(
         "article",

@@ -76,16 +76,7 @@ def efficiencies(document: Document) -> list[tuple[Total, Quantity]]:
 
 def quantity(figure: Mapping[str, Any] | None) -> Quantity:
     """The figure of a document's JSON; one that the document does not hold is missing, not zero."""
-    if not figure:
-        return Quantity.absent("not recorded")
-    return Quantity(
-        value=figure.get("value"),
-        low=figure.get("low"),
-        high=figure.get("high"),
-        method=figure["method"],
-        how=figure.get("how", ""),
-        missing=tuple(figure.get("missing", ())),
-    )
+    return Quantity.from_json(figure)
 
 
 def platform(document: Document) -> list[tuple[str, Quantity, Show]]:
