@@ -41,7 +41,8 @@ def lifecycle(entries: Sequence[Entry], *, project: str, model: str | None = Non
         NoLife: no run is left to add up, or the final training is not among them.
     """
     chosen = _of_model(entries, project, model)
-    if final is not None and final not in {entry.id for entry in chosen}:
+    ids = {entry.id for entry in chosen}
+    if final is not None and final not in ids:
         where = f"project {project!r}" if model is None else f"model {model!r} of project {project!r}"
         raise NoLife(f"run {final} is none of {where}: --final takes one that is (joulegram runs --project lists them)")
     basis = common_basis(chosen)
@@ -70,7 +71,7 @@ def lifecycle(entries: Sequence[Entry], *, project: str, model: str | None = Non
             for entry in chosen
             if entry.run["status"] == "running"
         ],
-        "enclosed_runs": sum(1 for entry in chosen if entry.run.get("enclosing_run") in {e.id for e in chosen}),
+        "enclosed_runs": sum(1 for entry in chosen if entry.run.get("enclosing_run") in ids),
         "over_time": _over_time(parts),
     }
     return {**result, "sentences": sentences(result)}

@@ -78,9 +78,9 @@ class Ledger:
         return run
 
     def _whole_id(self, run_id: str) -> str:
+        if Path(run_id).name == run_id and not run_id.startswith(".") and self.folder(run_id).is_dir():
+            return run_id  # without a look at thousands of others
         known = self.run_ids()
-        if run_id in known:
-            return run_id
         matches = [name for name in known if run_id and name.startswith(run_id)]
         if len(matches) == 1:
             return matches[0]
