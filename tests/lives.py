@@ -44,7 +44,7 @@ def story() -> list[Entry]:
         entry("crash", 150, status="failed", day=2),
         entry("first", 150, day=3),
         entry("final", 400, day=4),
-        entry("serving", 800, stage="serve", status="interrupted", served=Served(40, 600.0, 250.0), day=5),
+        entry("serving", 800, stage="serve", status="interrupted", served=Served(40, 600.0), day=5),
         entry("again", 200, stage="retrain", day=9),
     ]
 

@@ -144,8 +144,15 @@ def test_a_question_without_an_answer_is_told(asked: dict[str, str], says: str) 
 
 def test_a_serving_run_without_books_is_not_split_and_one_that_was_all_requests_is_never_more_than_itself() -> None:
     assert energies(life(entry("s", stage="serve"))) == {"serve": 100}
-    found = life(entry("s", 100, stage="serve", served=Served(1, 130.0, 0.0)))
+    found = life(entry("s", 100, stage="serve", served=Served(1, 130.0)))
     assert energies(found) == {"requests": 100, "idle": 0}
+
+
+def test_carbon_of_requests_is_as_their_books_tell_it_hour_by_hour_and_else_in_proportion() -> None:
+    for requests_g, share in (0.009, 0.9), (None, 0.5), (1.0, 1.0):
+        found = life(entry("s", 100, stage="serve", served=Served(1, 50.0, requests_g)))
+        carbon = {part["part"]: part["carbon_g"]["value"] for part in found["phases"][1]["parts"]}
+        assert carbon == pytest.approx({"requests": share * 0.01, "idle": (1 - share) * 0.01})
 
 
 def test_searches_are_grouped_as_told_and_else_by_process() -> None:
@@ -193,7 +200,9 @@ def projects(draw: st.DrawFn) -> list[Any]:
                 enclosing_run=draw(earlier),
                 parent=draw(earlier),
                 day=draw(st.floats(0, 30)),
-                served=draw(st.none() | st.builds(Served, st.integers(0, 9), st.floats(0, 1e4), st.floats(0, 1e4))),
+                served=draw(
+                    st.none() | st.builds(Served, st.integers(0, 9), st.floats(0, 1e4), st.none() | st.floats(0, 1e3))
+                ),
             )
         )
     return runs

@@ -80,16 +80,6 @@ def test_a_run_that_goes_on_is_counted_so_far(capsys: pytest.CaptureFixture[str]
     assert life["total"]["energy_j"]["value"] == pytest.approx(2000, rel=0.02)
 
 
-def test_books_count_no_joule_that_another_channel_holds() -> None:
-    from joulegram.cli.lifecycle import served_in
-
-    hours = [ServedHour("b", 0, "s", "/a", 1, energy_j={"h/soc": (5.0, 1.0), "h/gpu:A": (3.0, 0.0)})]
-    served = served_in(hours, {"h/soc": None, "h/gpu:A": "h/soc"})
-    assert served is not None
-    assert served.requests_j == 6
-    assert served_in([], {}) is None
-
-
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

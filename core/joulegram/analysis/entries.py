@@ -19,13 +19,13 @@ class Served:
 
     Args:
         requests: that ended.
-        requests_j: IT energy of requests (J).
-        unattributed_j: IT energy that is no request's (J), others' use of the devices included.
+        requests_j: IT energy that they were charged (J).
+        requests_g: carbon of that, each hour's at its own intensity (g); None where it is not known.
     """
 
     requests: int
     requests_j: float
-    unattributed_j: float
+    requests_g: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +73,11 @@ class Entry:
         """How long it took (s)."""
         return float(self.run.get("duration_s") or 0.0)
 
-    def scaled(self, share: float) -> Entry:
-        """A part of it: all figures in proportion."""
-        return replace(self, figures={field: _scaled(figure, share) for field, figure in self.figures.items()})
+    def part(self, share: float, carbon_share: float) -> Entry:
+        """A part of it: all figures in proportion, carbon in one of its own."""
+        shares = {"carbon_g": carbon_share}
+        figures = {field: _scaled(figure, shares.get(field, share)) for field, figure in self.figures.items()}
+        return replace(self, figures=figures)
 
 
 def alone(entries: Sequence[Entry]) -> list[Entry]:

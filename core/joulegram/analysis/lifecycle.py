@@ -6,10 +6,10 @@ The result is plain data: what ``joulegram lifecycle --json`` prints and what th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from joulegram.analysis.entries import FIGURES, Entry, Served, alone, grouped, summed
+from joulegram.analysis.entries import FIGURES, Entry, alone, grouped, summed
 from joulegram.analysis.finals import Final, final_training
 from joulegram.analysis.lifecycle_sentences import sentences
 from joulegram.analysis.over_time import adding_up, grid
@@ -28,8 +28,27 @@ class NoLife(Exception):
     """There is nothing to add up; the message says why and what to do."""
 
 
-def lifecycle(entries: Sequence[Entry], *, project: str, model: str | None = None, final: str | None = None) -> Json:
-    """Adds up the runs of a project, or of one model of it.
+@dataclass(frozen=True, slots=True)
+class Life:
+    """The runs of a project, or of one model of it, each where it belongs.
+
+    Args:
+        chosen: the runs, as they were given.
+        entries: what each of them alone has cost, its carbon on one basis.
+        basis: that basis; None where no run has carbon.
+        final: the final training.
+        parts: runs by part of life; one that serves may be in two.
+    """
+
+    chosen: Sequence[Entry]
+    entries: Sequence[Entry]
+    basis: str | None
+    final: Final
+    parts: Mapping[str, Sequence[Entry]]
+
+
+def sort_out(entries: Sequence[Entry], *, project: str, model: str | None = None, final: str | None = None) -> Life:
+    """Sorts the runs of a project by part of life.
 
     Args:
         entries: all runs of the project.
@@ -41,15 +60,19 @@ def lifecycle(entries: Sequence[Entry], *, project: str, model: str | None = Non
         NoLife: no run is left to add up, or the final training is not among them.
     """
     chosen = _of_model(entries, project, model)
-    ids = {entry.id for entry in chosen}
-    if final is not None and final not in ids:
+    if final is not None and final not in {entry.id for entry in chosen}:
         where = f"project {project!r}" if model is None else f"model {model!r} of project {project!r}"
         raise NoLife(f"run {final} is none of {where}: --final takes one that is (joulegram runs --project lists them)")
     basis = common_basis(chosen)
     counted = alone([on_basis(entry, basis) for entry in chosen])
     found = final_training(counted, final)
-    parts = by_part(counted, found.ids)
-    phases = [_phase(phase, names, parts) for phase, names in PHASES.items()]
+    return Life(chosen, counted, basis, found, by_part(counted, found.ids))
+
+
+def lifecycle(entries: Sequence[Entry], *, project: str, model: str | None = None, final: str | None = None) -> Json:
+    """Adds up the runs of a project, or of one model of it; arguments and errors as those of `sort_out`."""
+    life = sort_out(entries, project=project, model=model, final=final)
+    chosen, parts, ids = life.chosen, life.parts, {entry.id for entry in life.chosen}
     result = {
         "schema_version": SCHEMA_VERSION,
         "project": project,
@@ -57,14 +80,14 @@ def lifecycle(entries: Sequence[Entry], *, project: str, model: str | None = Non
         "models": sorted({str(entry.run["model"]) for entry in entries if entry.run.get("model")}),
         "unnamed_runs": sum(1 for entry in entries if not entry.run.get("model")) if model is not None else 0,
         "runs": len(chosen),
-        "final": _final(found, counted),
-        "phases": phases,
-        "total": _figures(counted),
+        "final": _final(life.final, life.entries),
+        "phases": [_phase(phase, names, parts) for phase, names in PHASES.items()],
+        "total": _figures(life.entries),
         "multiplier": multiplier(parts),
         "failed_share": failed_share(parts),
-        "sweeps": _sweeps(counted),
-        "basis": basis,
-        "other_basis": sum(1 for entry in chosen if entry.basis not in (None, basis) and _has_carbon(entry)),
+        "sweeps": _sweeps(life.entries),
+        "basis": life.basis,
+        "other_basis": sum(1 for entry in chosen if entry.basis not in (None, life.basis) and _has_carbon(entry)),
         "zones": _zones(chosen),
         "open": [
             {name: entry.run.get(name) for name in ("id", "name", "stage")}
@@ -123,19 +146,13 @@ def by_part(entries: Sequence[Entry], final: Sequence[str]) -> dict[str, list[En
 
 
 def _slices(entry: Entry, part: str) -> list[tuple[str, Entry]]:
+    """Idle is the rest of the run's own: what is nobody's in a server's books is of whole devices."""
     if part != "serve" or entry.served is None or not entry.energy_j:
         return [(part, entry)]
-    share = requests_share(entry.energy_j, entry.served)
-    return [("requests", entry.scaled(share)), ("idle", entry.scaled(1 - share))]
-
-
-def requests_share(energy_j: float, served: Served) -> float:
-    """The part of a serving run's own energy that requests used; the rest is idle.
-
-    What is nobody's in a server's books is of the whole device, others' use of it included; so the run's own energy is
-    what is split, and no request's is what is left of it.
-    """
-    return min(1.0, served.requests_j / energy_j)
+    share = min(1.0, entry.served.requests_j / entry.energy_j)
+    carbon_g, requests_g = entry.figures["carbon_g"].value, entry.served.requests_g
+    carbon_share = share if not carbon_g or requests_g is None else min(1.0, requests_g / carbon_g)
+    return [("requests", entry.part(share, carbon_share)), ("idle", entry.part(1 - share, 1 - carbon_share))]
 
 
 def _phase(phase: str, names: Mapping[str, str], parts: Mapping[str, Sequence[Entry]]) -> Json:

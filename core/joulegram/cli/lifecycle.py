@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,6 @@ from joulegram.analysis.entries import NOT_COUNTED, Entry, Served
 from joulegram.analysis.lifecycle import common_basis, lifecycle
 from joulegram.ledger.ledger import UnknownRun
 from joulegram.quantities import Quantity
-from joulegram.records import ServedHour
 from joulegram.session.recorded import OpenLedger, RecordedRun
 
 MOST_OPENED = 200
@@ -75,7 +74,9 @@ def _priced(entry: Entry, run: RecordedRun, basis: str | None) -> Entry:
     for figure in run.footprint().carbon:
         kind = figure.signal, figure.accounting, figure.basis
         if kind == ("average", "location", basis) and figure.carbon_g.value is not None and not figure.carbon_g.missing:
-            return replace(entry, basis=basis, figures={**entry.figures, "carbon_g": figure.carbon_g})
+            served = entry.served and replace(entry.served, requests_g=None)  # which is on the other basis
+            figures = {**entry.figures, "carbon_g": figure.carbon_g}
+            return replace(entry, basis=basis, figures=figures, served=served)
     return entry
 
 
@@ -86,27 +87,9 @@ def _with_embodied(entry: Entry, run: RecordedRun) -> Entry:
 
 
 def _with_served(entry: Entry, run: RecordedRun) -> Entry:
-    inside = {channel.id: channel.inside for channel in run.footprint().channels if channel.energy_j.value is not None}
-    served = served_in(run.stored.served(), inside)
-    return entry if served is None else replace(entry, served=served)
-
-
-def served_in(hours: Iterable[ServedHour], inside: Mapping[str, str | None]) -> Served | None:
-    """What a server's books come to; None where they hold nothing.
-
-    Args:
-        hours: of the books.
-        inside: the channel that holds each channel's joules already, which is then counted in its place.
-    """
-    hours = list(hours)
-    if not hours:
-        return None
-
-    def counts(channel: str) -> bool:
-        return inside.get(channel) not in inside
-
-    return Served(
-        requests=sum(hour.requests for hour in hours),
-        requests_j=sum(sum(parts) for h in hours for channel, parts in h.energy_j.items() if counts(channel)),
-        unattributed_j=sum(j for h in hours for channel, j in h.unattributed_j.items() if counts(channel)),
-    )
+    served = run.document().get("served")
+    if served is None:
+        return entry
+    total = served["total"]
+    charged_j, charged_g = total["energy_j"]["value"], total["carbon_g"]["value"]
+    return replace(entry, served=Served(total["requests"], charged_j or 0.0, charged_g))

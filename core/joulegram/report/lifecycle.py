@@ -19,7 +19,7 @@ GROUND = (
     "A run that was recorded inside another one is taken off that one, so nothing is counted twice.",
     "Runs that failed or were stopped are counted as such whatever their stage, unless another run continues them. "
     "Serving is always ended by being stopped.",
-    "Idle is what a serving run used and no request did; its carbon is in the same proportion.",
+    "Idle is what a serving run used and no request was charged.",
 )
 
 
