@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import worlds
 
 from joulegram.analysis.entries import Entry, Served
-from joulegram.records import Basis, Lineage, ServedHour, Status
+from joulegram.records import Basis, IntensityPoint, Lineage, ServedHour, Status
 from joulegram.session.document import iso_utc
 
 DAY_S = 86_400.0
@@ -49,6 +49,14 @@ def story() -> list[Entry]:
     ]
 
 
+def by_hour(hours: Sequence[float], basis: Basis = "lifecycle") -> list[IntensityPoint]:
+    """Intensity in each hour from day 0 on (g/kWh)."""
+    return [
+        IntensityPoint(g, g, g, "ZZ", "a test", "measured", basis=basis, start_s=1.8e9 + 3600 * hour, length_s=3600.0)
+        for hour, g in enumerate(hours)
+    ]
+
+
 def record(
     run: str,
     power_w: float = 100.0,
@@ -61,6 +69,7 @@ def record(
     served: Iterable[ServedHour] = (),
     parent: str | None = None,
     phases: Mapping[str, float] | None = None,
+    hours: Sequence[float] = (),
     ledger: Path | None = None,
     **header: Any,
 ) -> None:
@@ -70,6 +79,7 @@ def record(
         status: how it ended; None for one that goes on.
         day: when it started.
         phases: seconds of each phase, one after the other, in place of `seconds`.
+        hours: the grid's intensity (g/kWh) in each hour from day 0 on, where that is known.
     """
     import joulegram
 
@@ -77,7 +87,7 @@ def record(
     journal = worlds.journal(ledger or joulegram.open_ledger().path, clock, run)
     counter = worlds.Counter(clock, power_w)
     recorder = worlds.recorder(clock, journal, counter, run=run, **{"name": run, "project": "p", **header})
-    recorder.say(worlds.price(g_per_kwh, basis))
+    recorder.say(worlds.price(g_per_kwh, basis).plus(by_hour(hours, basis)))
     if parent is not None:
         recorder.say(Lineage(parent, 1.0, 1.0, 1.0))
     for name, phase_s in (phases or {"other": seconds}).items():

@@ -207,6 +207,19 @@ def _parser() -> argparse.ArgumentParser:
     life.add_argument("--html", metavar="FILE", help="write a page with pictures, instead of a table")
     life.set_defaults(do=_lifecycle)
 
+    lever = verbs.add_parser("levers", help="which measures act where in a project, and how much is at stake in each")
+    lever.add_argument("project", metavar="PROJECT", help="its name (joulegram runs lists it)")
+    lever.add_argument("--model", metavar="M", help="only runs that name this model")
+    lever.add_argument("--final", metavar="RUN", help="the final training; by rule unless given (docs/lifecycle.md)")
+    lever.add_argument(
+        "--intensity",
+        action="append",
+        default=[],
+        metavar="I",
+        help="hours to choose starts from: realtime, or series:PATH; those that runs are priced with by default",
+    )
+    lever.set_defaults(do=_levers)
+
     doctor = verbs.add_parser("doctor", help="what can be measured on this machine, and what cannot")
     doctor.epilog = "Exit code: 0 where a run would be recorded, 1 where not."
     doctor.set_defaults(do=_doctor)
@@ -263,9 +276,9 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_argument("folder", nargs="+", metavar="FOLDER", help="a ledger, or one run's folder in it")
     merge.set_defaults(do=_merge)
 
-    for verb in (runs, report, compare, served, again, whatif, life, doctor, zones):
+    for verb in (runs, report, compare, served, again, whatif, life, lever, doctor, zones):
         verb.add_argument("--json", action="store_true", help="machine-readable output")
-    for verb in (run, runs, report, compare, served, again, whatif, life, doctor, seal, merge):
+    for verb in (run, runs, report, compare, served, again, whatif, life, lever, doctor, seal, merge):
         verb.add_argument("--ledger", metavar="PATH", help="another ledger than the configured one")
     return parser
 
@@ -458,6 +471,26 @@ def _lifecycle(options: argparse.Namespace) -> int:
         from joulegram.report.lifecycle_table import print_life_cycle
 
         print_life_cycle(found)
+    return 0
+
+
+@_uncollected()
+def _levers(options: argparse.Namespace) -> int:
+    from joulegram.analysis.lifecycle import NoLife
+    from joulegram.analysis.measures import Unanswerable
+    from joulegram.cli.levers import answer
+
+    asked = (getattr(options, name) for name in ("project", "model", "final", "intensity"))
+    try:
+        found = answer(open_ledger(options.ledger), *asked)
+    except (NoLife, Unanswerable) as error:
+        return _complain(error)
+    if options.json:
+        _print_json(found)
+    else:
+        from joulegram.report.levers_table import print_levers
+
+        print_levers(found)
     return 0
 
 
