@@ -45,6 +45,18 @@ def test_the_multiplier_is_all_of_development_over_the_final_training_and_the_sh
     assert "2.5 times" in " ".join(found["sentences"])
 
 
+@pytest.mark.parametrize(
+    ("final_mwh", "rest_mwh", "times"),
+    [
+        (0.3724 * 1163, 0.6276 * 1163, 2.685),  # BLOOM: its final run was 37.24 % of the project's 1,163 MWh
+        (913, 459, 1.503),  # OLMo: 459 MWh of development beside 913 MWh of final training
+    ],
+)
+def test_published_projects_come_to_their_published_shares(final_mwh: float, rest_mwh: float, times: float) -> None:
+    found = life(entry("final", final_mwh * 3.6e9, day=1), entry("rest", rest_mwh * 3.6e9, stage="search"))
+    assert found["multiplier"]["energy_j"]["value"] == pytest.approx(times, abs=1e-3)
+
+
 def test_the_final_training_is_the_one_that_is_served_then_the_latest_and_the_user_may_name_another() -> None:
     runs = [entry("a", model="m-1", day=1), entry("b", day=2), entry("c", status="failed", day=3)]
     assert life(*runs)["final"]["runs"] == ["b"]
