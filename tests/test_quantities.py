@@ -121,3 +121,13 @@ def test_a_sum_holds_the_rules_whatever_its_parts(parts: list[tuple[str, Quantit
 def test_the_weakest_of_methods_is_the_last_in_their_order(methods: list[str]) -> None:
     expected = METHODS[max((METHODS.index(method) for method in methods), default=3)]
     assert weakest(methods) == expected
+
+
+@given(quantities())
+def test_a_figure_comes_back_from_its_json(quantity: Quantity) -> None:
+    assert Quantity.from_json(json.loads(json.dumps(quantity.to_json()))) == quantity
+
+
+@pytest.mark.parametrize("figure", [None, {}])
+def test_a_figure_that_a_document_does_not_hold_is_missing(figure: dict[str, object] | None) -> None:
+    assert Quantity.from_json(figure).method == "missing"

@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from joulegram.session.live import Run, Span, check_settings, current_run, start, status_of, track
+from joulegram.version import __version__
 
 if TYPE_CHECKING:
     from joulegram.analysis.expected import when_to_run as when_to_run
@@ -46,8 +47,6 @@ if TYPE_CHECKING:
     from joulegram.serving.snapshot import Snapshot as Snapshot
     from joulegram.session.budget import Budget as Budget
     from joulegram.session.recorded import open_ledger as open_ledger
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Budget": "session.budget",
