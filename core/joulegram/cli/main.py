@@ -220,6 +220,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     lever.set_defaults(do=_levers)
 
+    export = verbs.add_parser(
+        "export", help="runs in a format that others ask for: model card, BoAmps, CodeCarbon, EU AI Act, SCI, papers"
+    )
+    export.add_argument("run", nargs="*", metavar="RUN", help="ids or the beginnings of them; the latest by default")
+    export.add_argument("--project", metavar="P", help="all runs of a project instead, failed ones too")
+    export.add_argument("--stage", metavar="S", help="of the project's runs, only those of this stage")
+    export.add_argument("--format", required=True, metavar="NAME", help="which; a wrong one lists those there are")
+    export.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what a format wants to know; may be given again",
+    )
+    export.add_argument("--out", metavar="FILE", help="write a file, instead of to the terminal")
+    export.set_defaults(do=_export)
+
     doctor = verbs.add_parser("doctor", help="what can be measured on this machine, and what cannot")
     doctor.epilog = "Exit code: 0 where a run would be recorded, 1 where not."
     doctor.set_defaults(do=_doctor)
@@ -278,7 +295,7 @@ def _parser() -> argparse.ArgumentParser:
 
     for verb in (runs, report, compare, served, again, whatif, life, lever, doctor, zones):
         verb.add_argument("--json", action="store_true", help="machine-readable output")
-    for verb in (run, runs, report, compare, served, again, whatif, life, lever, doctor, seal, merge):
+    for verb in (run, runs, report, compare, served, again, whatif, life, lever, export, doctor, seal, merge):
         verb.add_argument("--ledger", metavar="PATH", help="another ledger than the configured one")
     return parser
 
@@ -491,6 +508,18 @@ def _levers(options: argparse.Namespace) -> int:
         from joulegram.report.levers_table import print_levers
 
         print_levers(found)
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from joulegram.cli.export import Wish, answer, given, write
+    from joulegram.exporters import CannotExport
+
+    try:
+        wish = Wish(options.run, options.project, options.stage, options.format, given(options.set))
+        write(answer(open_ledger(options.ledger), wish), options.out)
+    except CannotExport as error:
+        return _complain(error)
     return 0
 
 
