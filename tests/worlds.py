@@ -218,7 +218,13 @@ class StillRecorder(Recorder):
 
 
 def recorder(
-    clock: Clock, sink: Sink, *meters: Meter, run: str = "run-1", rank: int = 0, pid: int = 1, **more: Any
+    clock: Clock,
+    sink: Sink,
+    *meters: Meter,
+    run: str = "run-1",
+    rank: int = 0,
+    pid: int = 1,
+    **more: Any,
 ) -> StillRecorder:
     """A recorder of these meters, at its first sample."""
     anchor = clock.anchor()

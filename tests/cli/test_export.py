@@ -16,15 +16,13 @@ import joulegram
 from joulegram.cli import main
 
 
-def recorded(
-    run: str, *, over: bool = True, basis: Any = "lifecycle", stage: str = "train", seconds: float = 36.0
-) -> None:
-    """A run of 100 W in project "p", at 360 g/kWh: 3,600 J and 0.36 g in 36 s."""
+def recorded(run: str, *, over: bool = True, basis: Any = "lifecycle", **header: Any) -> None:
+    """A run of 100 W at 360 g/kWh: 3,600 J and 0.36 g in 36 s."""
     clock = worlds.OwnedClock(wall_s=time.time())  # who was heard of just now is alive
     journal = worlds.journal(joulegram.open_ledger().path, clock, run)
-    recorder = worlds.recorder(clock, journal, worlds.Counter(clock, 100.0), run=run)
+    recorder = worlds.recorder(clock, journal, worlds.Counter(clock, 100.0), run=run, **header)
     recorder.say(worlds.price(360.0, basis))
-    recorder.run_for(seconds)
+    recorder.run_for(36.0)
     if over:
         recorder.stop()
     else:
@@ -80,6 +78,28 @@ def test_several_runs_are_one_sum(told: Any) -> None:
     assert "0.36 gCO2e per model" in out
 
 
+def test_a_project_is_all_its_runs(told: Any) -> None:
+    recorded("run-a", project="p")
+    recorded("run-b", project="p", stage="search")
+    recorded("run-c", project="another")
+    out, err = told("--project", "p", "--format", "codecarbon")
+    assert {row["run_id"] for row in csv.DictReader(io.StringIO(out))} == {"run-a", "run-b"}
+    assert err == ""
+    out, _ = told("--project", "p", "--stage", "search", "--format", "codecarbon")
+    assert [row["run_id"] for row in csv.DictReader(io.StringIO(out))] == ["run-b"]
+
+
+def test_runs_that_cannot_be_read_are_said(told: Any) -> None:
+    recorded("run-a", project="p")
+    (joulegram.open_ledger().path / "run-b").write_text("no folder")
+    broken = joulegram.open_ledger().path / "run-c"
+    broken.mkdir()
+    (broken / "alpha-0-1.parquet").write_bytes(b"damaged")
+    out, err = told("--project", "p", "--format", "codecarbon")
+    assert len(out.splitlines()) == 2
+    assert "1 of the ledger's runs cannot be read and may be of this project" in err
+
+
 def test_mixed_bases_are_refused_in_one_line(told: Any) -> None:
     recorded("run-a")
     recorded("run-b", basis="direct")
@@ -92,6 +112,7 @@ def test_mixed_bases_are_refused_in_one_line(told: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
+        ([], "which --format? There are boamps, codecarbon, eu-ai-act"),
         (["--format", "xml"], "no format 'xml'"),
         (["--format", "sci"], "SCI is a rate"),
         (["--format", "sci", "--set", "unit"], "--set takes NAME=VALUE"),

@@ -103,3 +103,9 @@ def test_a_yearly_mean_is_a_source_only_where_it_was_used() -> None:
     assert intensity_sources(account([run])) == ["the grid"]
     run["price"]["hours"] = {"yearly_s": 60.0}
     assert len(intensity_sources(account([run]))) == 2
+
+
+def test_what_a_run_continues_is_not_in_it_unless_it_is_among_them() -> None:
+    second = document(run_id="b", name="second", parent="a")
+    assert lacking(account([second])) == ["run a, which second continues"]
+    assert lacking(account([document(run_id="a"), second])) == []

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from joulegram.exporters import CannotExport, Document, export
+from joulegram.exporters import CannotExport, export, formats
 from joulegram.session.recorded import OpenLedger, RecordedRun
 
 
@@ -19,14 +19,14 @@ class Wish:
         runs: ids, or beginnings of ids; the latest run for none.
         project: all runs of it instead.
         stage: only those of it.
-        format: the exporter's name.
+        format: the exporter's name; None for none.
         given: what the format wants to know beyond the runs.
     """
 
     runs: Sequence[str]
     project: str | None
     stage: str | None
-    format: str
+    format: str | None
     given: Mapping[str, str]
 
 
@@ -37,15 +37,18 @@ def answer(ledger: OpenLedger, wish: Wish) -> str:
         CannotExport: there are no such runs, or the format cannot tell them.
         UnknownRun: the ledger holds no such run.
     """
-    documents = [document(run) for run in _chosen(ledger, wish)]
-    for open_run in (d["run"] for d in documents if d["run"]["status"] == "running"):
-        print(f"joulegram: run {open_run['id']} is still running: its figures are so far", file=sys.stderr)
+    if wish.format is None:
+        raise CannotExport(f"which --format? There are {', '.join(formats()) or 'none'}")
+    documents = [run.document() for run in _chosen(ledger, wish)]
+    for run in (document["run"] for document in documents):
+        if run["status"] == "running":
+            _say(f"run {run['id']} is still running: its figures are so far")
     return export(wish.format, documents, wish.given)
 
 
-def document(run: RecordedRun) -> Document:
-    """A run's document, with what a server did for its joules."""
-    return run.document()
+def _say(what: str) -> None:
+    """Beside the text, which may go to a file or another program."""
+    print(f"joulegram: {what}", file=sys.stderr)
 
 
 def write(text: str, where: str | None) -> None:
@@ -86,8 +89,13 @@ def _chosen(ledger: OpenLedger, wish: Wish) -> list[RecordedRun]:
         return sorted(named.values(), key=lambda run: run.started_s) or [ledger.latest()]
     if wish.runs:
         raise CannotExport("name runs or a --project, not both")
-    runs = list(ledger.runs(project=wish.project, stage=wish.stage))
-    if not runs:
+    listed = [summary.run for summary in ledger.summaries()]
+    unreadable = sum(run["status"] == "unreadable" for run in listed)
+    if unreadable:
+        _say(f"{unreadable} of the ledger's runs cannot be read and may be of this project (joulegram runs lists them)")
+    wanted = {"project": wish.project} | ({"stage": wish.stage} if wish.stage else {})
+    chosen = [str(run["id"]) for run in listed if all(run.get(name) == value for name, value in wanted.items())]
+    if not chosen:
         of_stage = f" of stage {wish.stage!r}" if wish.stage else ""
         raise CannotExport(f"project {wish.project!r} has no run{of_stage} (joulegram runs lists them)")
-    return runs[::-1]
+    return [ledger.run(run_id) for run_id in reversed(chosen)]

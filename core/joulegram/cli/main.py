@@ -226,7 +226,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("run", nargs="*", metavar="RUN", help="ids or the beginnings of them; the latest by default")
     export.add_argument("--project", metavar="P", help="all runs of a project instead, failed ones too")
     export.add_argument("--stage", metavar="S", help="of the project's runs, only those of this stage")
-    export.add_argument("--format", required=True, metavar="NAME", help="which; a wrong one lists those there are")
+    export.add_argument("--format", metavar="NAME", help="which; without it, those that there are are listed")
     export.add_argument(
         "--set",
         action="append",

@@ -195,4 +195,13 @@ def lacking(account: Account) -> list[str]:
     figures = (account.energy_j, account.carbon_g)
     parts = [part for figure in figures for part in figure.missing]
     open_runs = [f"the rest of {name}, which is still running" for name in running(account.documents)]
-    return list(dict.fromkeys([*parts, *open_runs]))
+    return list(dict.fromkeys([*parts, *open_runs, *_continued(account.documents)]))
+
+
+def _continued(documents: Sequence[Document]) -> list[str]:
+    """What the runs cost that these continue, where they are not among these."""
+    ids = {document["run"]["id"] for document in documents}
+    parents = [
+        (one_line(parent), label(d)) for d in documents if (parent := d["run"].get("parent")) not in (None, *ids)
+    ]
+    return [f"run {parent}, which {name} continues" for parent, name in parents]

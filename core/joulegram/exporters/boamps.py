@@ -15,7 +15,7 @@ from typing import Any
 from joulegram.exporters import CannotExport, Document
 from joulegram.exporters.account import account, label
 from joulegram.exporters.countries import name
-from joulegram.exporters.hardware import accelerator, channels, components
+from joulegram.exporters.hardware import Devices, devices, of_kind
 from joulegram.exporters.methods import sentences
 from joulegram.exporters.served import amounts
 from joulegram.exporters.texts import one_line
@@ -80,7 +80,7 @@ def export(
         "measures": [_measure(document, whole.energy_j)],
         "infrastructure": {
             "infraType": _one_of("infra_type", infra_type, INFRASTRUCTURES),
-            "components": _components(document),
+            "components": [_component(group) for group in devices(document)],
         },
         **_environment(document, country, whole.g_per_kwh),
         **_quality(whole.energy_j),
@@ -131,7 +131,7 @@ def _algorithm(document: Document) -> dict[str, Any]:
     epochs = sum(span["kind"] == "epoch" for span in document.get("spans", ()))
     parameters = kept.get("parameters")
     found = {
-        "algorithmName": _text(kept.get("model")),
+        "algorithmName": _text(kept.get("model")) or _text(document["run"].get("model")),
         "optimizer": _text(kept.get("optimizer")),
         "quantization": _text(kept.get("precision")),
         "parametersNumber": parameters / 1e9 if isinstance(parameters, int | float) and parameters > 0 else None,
@@ -159,33 +159,22 @@ def _measure(document: Document, energy_j: Quantity) -> dict[str, Any]:
 
 def _mode(document: Document, kind: str) -> str:
     """How a kind of device was counted: what its channels say of themselves."""
-    figures = [Quantity.from_json(channel["energy_j"]) for channel in channels(document) if channel["kind"] == kind]
+    channels = [channel for group in of_kind(document, kind) for channel in group.channels]
+    figures = [Quantity.from_json(channel.get("energy_j")) for channel in channels]
     return one_line("; ".join(dict.fromkeys(f"{q.method}: {q.how}" for q in figures if q.value is not None)))
 
 
-def _components(document: Document) -> list[dict[str, Any]]:
-    product = accelerator(document)
-    return [
-        {
-            "componentType": _COMPONENTS.get(kind, one_line(kind)),
-            "nbComponent": number,
-            **({"componentName": product} if kind == "gpu" and product else {}),
-            **_share(document, kind),
-        }
-        for kind, number in components(document).items()
-    ]
-
-
-def _share(document: Document, kind: str) -> dict[str, float]:
-    """The run's part of what the devices used; nothing where that is not known."""
-    own = [Quantity.from_json(channel["energy_j"]).value for channel in channels(document) if channel["kind"] == kind]
-    node = [
-        Quantity.from_json(channel["node_energy_j"]).value for channel in channels(document) if channel["kind"] == kind
-    ]
-    mine, whole = [v for v in own if v is not None], [v for v in node if v is not None]
-    if len(mine) < len(own) or len(whole) < len(node) or not sum(whole):
-        return {}
-    return {"share": min(1.0, sum(mine) / sum(whole))}
+def _component(group: Devices) -> dict[str, Any]:
+    component: dict[str, Any] = {
+        "componentType": _COMPONENTS.get(group.kind, one_line(group.kind)),
+        "nbComponent": len(group.channels),
+    }
+    if group.product:
+        component["componentName"] = group.product
+    own_j, everybodys_j = group.energy_j(), group.energy_j("node_energy_j")
+    if own_j is not None and everybodys_j:
+        component["share"] = min(1.0, own_j / everybodys_j)
+    return component
 
 
 def _environment(document: Document, country: str, g_per_kwh: float | None) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from joulegram.exporters import Document
 from joulegram.exporters.account import account, label
 from joulegram.exporters.countries import alpha_3, name, part
-from joulegram.exporters.hardware import accelerator, channels, components
+from joulegram.exporters.hardware import hosts, of_kind
 from joulegram.exporters.texts import cell
 from joulegram.quantities import Quantity
 from joulegram.units import J_PER_KWH
@@ -72,8 +72,7 @@ def row(document: Document) -> dict[str, Cell]:
         "country_iso_code": alpha_3(zone),
         "region": part(zone),
         "codecarbon_version": f"joulegram {__version__}",
-        "gpu_count": components(document).get("gpu"),
-        "gpu_model": accelerator(document) if "gpu" in components(document) else "",
+        **_hardware(document),
         "tracking_mode": "process",
         "pue": pue,
         "wue": water_l / (energy_j / J_PER_KWH) if water_l is not None and energy_j else None,
@@ -84,12 +83,25 @@ def _parts(document: Document, pue: float | None, duration_s: float) -> dict[str
     """Energy and mean power of CPUs, GPUs and memory, with PUE as CodeCarbon's are; what is missing is left out."""
     found: dict[str, Cell] = {}
     for name_, kind in _PARTS.items():
-        figures = [Quantity.from_json(c["energy_j"]).value for c in channels(document) if c["kind"] == kind]
-        known = [value for value in figures if value is not None]
-        if pue is not None and known and len(known) == len(figures):
+        each = [group.energy_j() for group in of_kind(document, kind)]
+        known = [value for value in each if value is not None]
+        if pue is not None and known and len(known) == len(each):
             energy_j = sum(known) * pue
             found[f"{name_}_energy"] = energy_j / J_PER_KWH
             found[f"{name_}_power"] = _over(energy_j, duration_s)
+    return found
+
+
+def _hardware(document: Document) -> dict[str, Cell]:
+    """Products and sizes: of one host, as the format has no row for several."""
+    gpus, machines = of_kind(document, "gpu"), hosts(document)
+    found: dict[str, Cell] = {
+        "gpu_count": sum(len(group.channels) for group in gpus) or None,
+        "gpu_model": ", ".join(dict.fromkeys(group.product for group in gpus if group.product)),
+    }
+    if len(machines) == 1:
+        (host,) = machines
+        found |= {"cpu_count": host["threads"], "cpu_model": host["cpu"], "ram_total_size": host["memory_gb"]}
     return found
 
 

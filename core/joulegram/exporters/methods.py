@@ -42,7 +42,7 @@ def sentences(whole: Account) -> list[str]:
         energy(whole),
         carbon(whole),
         f"Compute was {figure(whole.flops, show_flops)}.",
-        f"Embodied emissions of the hardware were {figure(whole.embodied_g, _co2e)}.",
+        embodied(whole),
     ]
     missing = lacking(whole)
     return [*found, f"Not in these figures: {one_line('; '.join(missing))}."] if missing else found
@@ -67,6 +67,18 @@ def carbon(whole: Account) -> str:
     return f"{said}{mean}, in {', '.join(zones(whole.documents))}; grid intensity: {sources}."
 
 
+def embodied(whole: Account) -> str:
+    """What making the hardware took for the time that it was held, or that it is not counted."""
+    grams = whole.embodied_g
+    if grams.value is None:
+        return f"Embodied emissions of the hardware are not in them ({one_line(grams.how)})."
+    conventions = ((d.get("platform") or {}).get("convention") for d in whole.documents)
+    how = "; ".join(dict.fromkeys(one_line(text) for text in conventions if text))
+    without = f", without {one_line('; '.join(grams.missing))}" if grams.missing else ""
+    said = f"Embodied emissions of the hardware were {figure(grams, _co2e, how=False)}{without}"
+    return f"{said}; {how}." if how else f"{said}."
+
+
 def kind(whole: Account) -> str:
     """What sort of intensity carbon is on."""
     return f"{whole.signal} intensity, {whole.basis} basis, location-based"
@@ -82,8 +94,7 @@ def figure(quantity: Quantity, show: Callable[[float], str], how: bool = True) -
     """
     made = f": {one_line(quantity.how)}" if how and quantity.how else ""
     if quantity.value is None:
-        why = one_line(quantity.how)
-        return why if why.startswith("not counted") else f"missing ({why or 'no reason recorded'})"
+        return f"missing ({one_line(quantity.how) or 'no reason recorded'})"
     return f"{show(quantity.value)} ({bounds(quantity, show)}; {quantity.method}{made})"
 
 

@@ -12,7 +12,7 @@ from math import isfinite
 
 from joulegram.exporters import CannotExport
 from joulegram.exporters.account import Account, intensity_sources, lacking, pues, runs_in_words
-from joulegram.exporters.hardware import channels, kind_in_words
+from joulegram.exporters.hardware import devices
 from joulegram.exporters.methods import bounds, kind
 from joulegram.exporters.texts import markdown, one_line
 from joulegram.quantities import Quantity, total
@@ -83,10 +83,11 @@ def boundary(whole: Account) -> list[str]:
     """A table of what is inside of the score, and what is not."""
     seen: dict[str, dict[str, None]] = {}
     for document in whole.documents:
-        for channel in channels(document):
-            energy = Quantity.from_json(channel["energy_j"])
-            how = f"{energy.method}: {energy.how}" if energy.how else energy.method
-            seen.setdefault(kind_in_words(channel["kind"], document), {})[how] = None
+        for group in devices(document):
+            for channel in group.channels:
+                energy = Quantity.from_json(channel.get("energy_j"))
+                how = f"{energy.method}: {energy.how}" if energy.how else energy.method
+                seen.setdefault(group.called, {})[how] = None
     rows = [(name, "energy, the runs' share of it", "; ".join(how)) for name, how in seen.items()]
     rows.append(("Cooling and supply losses", "by PUE", " or ".join(pues(whole.documents)) or "not recorded"))
     rows += dict.fromkeys(_making(whole))
@@ -119,7 +120,7 @@ def caveats(whole: Account) -> list[str]:
 
 def _figure(quantity: Quantity, show: Callable[[float], str]) -> str:
     if quantity.value is None:
-        return "not counted" if quantity.how.startswith("not counted") else "missing"
+        return "not counted" if "not counted" in quantity.how else "missing"
     return f"{show(quantity.value)} ({bounds(quantity, show)})"
 
 
