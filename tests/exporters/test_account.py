@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from exported import absent, document, figure
 
-from joulegram.exporters import CannotExport
+from joulegram.exporters import CannotExport, methods
 from joulegram.exporters.account import account, intensity_sources, lacking, runs_in_words, stages
 
 
@@ -109,3 +109,9 @@ def test_what_a_run_continues_is_not_in_it_unless_it_is_among_them() -> None:
     second = document(run_id="b", name="second", parent="a")
     assert lacking(account([second])) == ["run a, which second continues"]
     assert lacking(account([document(run_id="a"), second])) == []
+
+
+def test_a_thousand_runs_that_lack_the_same_say_so_once() -> None:
+    runs = [document("empty", run_id=str(number), name=f"run {number}") for number in range(1000)]
+    assert account(runs).energy_j.how == "no channel was read"
+    assert len(methods.export(runs)) < 2000

@@ -65,3 +65,14 @@ def test_in_a_table_of_markdown_it_fills_one_cell(text: str) -> None:
 @pytest.mark.parametrize(("text", "latex"), [("50 %_x", r"50 \%\_x"), ("a--b", "a-{}-b"), ("\\", r"\textbackslash{}")])
 def test_latex_is_escaped(text: str, latex: str) -> None:
     assert texts.latex(text) == latex
+
+
+@given(st.lists(anything, max_size=30))
+def test_a_listing_is_short_and_hides_no_number(parts: list[str]) -> None:
+    told = texts.listing(parts, "\n").splitlines()
+    whole = list(dict.fromkeys(filter(None, map(texts.one_line, parts))))
+    assert len(told) <= texts.MOST + 1
+    if len(whole) <= texts.MOST + 1:
+        assert told == whole
+    else:
+        assert told == [*whole[: texts.MOST], f"{len(whole) - texts.MOST} more"]

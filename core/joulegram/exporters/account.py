@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from joulegram.exporters import CannotExport, Document
 from joulegram.exporters.countries import place
-from joulegram.exporters.texts import one_line
+from joulegram.exporters.texts import listing, one_line
 from joulegram.quantities import Quantity, total
 from joulegram.units import J_PER_KWH, show_duration
 
@@ -80,13 +80,21 @@ def label(document: Document) -> str:
 
 def _sum(documents: Iterable[Document], name: str) -> Quantity:
     parts = [(label(d), Quantity.from_json(d["footprint"].get(name))) for d in documents]
-    return parts[0][1] if len(parts) == 1 else total(parts)
+    return _total(parts)
+
+
+def _total(parts: Sequence[tuple[str, Quantity]]) -> Quantity:
+    """The sum of runs' figures; where all are missing, each reason once."""
+    if len(parts) == 1:
+        return parts[0][1]
+    if all(figure.value is None for _, figure in parts):
+        return Quantity.absent(listing(figure.how for _, figure in parts), total(parts).missing)
+    return total(parts)
 
 
 def _embodied(documents: Sequence[Document]) -> Quantity:
     parts = [(f"embodied emissions of {label(d)}", d["footprint"].get("embodied_g")) for d in documents]
-    figures = [(name, Quantity.from_json(figure) if figure else Quantity.absent(NOT_COUNTED)) for name, figure in parts]
-    return figures[0][1] if len(figures) == 1 else total(figures)
+    return _total([(n, Quantity.from_json(figure) if figure else Quantity.absent(NOT_COUNTED)) for n, figure in parts])
 
 
 def _carbon(documents: Sequence[Document], signal: str) -> tuple[str, Quantity]:
@@ -100,7 +108,7 @@ def _carbon(documents: Sequence[Document], signal: str) -> tuple[str, Quantity]:
             f"carbon on different bases does not add up ({told}); joulegram reprice RUN --basis B puts all on one"
         )
     parts = [(name, figure) for name, _, figure in found]
-    return next(iter(bases), found[0][1]), parts[0][1] if len(parts) == 1 else total(parts)
+    return next(iter(bases), found[0][1]), _total(parts)
 
 
 def _carbon_of(document: Document, signal: str) -> tuple[str, Quantity]:
@@ -153,7 +161,7 @@ def stages(documents: Iterable[Document]) -> dict[str, int]:
 
 def runs_in_words(documents: Sequence[Document]) -> str:
     """``3 runs (2 train, 1 train, failed; …)``, and how long they took."""
-    each = "; ".join(f"{number} {stage}" for stage, number in stages(documents).items())
+    each = listing(f"{number} {stage}" for stage, number in stages(documents).items())
     duration_s = sum(float(document["run"]["duration_s"]) for document in documents)
     if len(documents) == 1:
         return f"1 run ({next(iter(stages(documents)))}) of {show_duration(duration_s)}"

@@ -18,7 +18,7 @@ from joulegram.exporters.countries import name
 from joulegram.exporters.hardware import Devices, devices, of_kind
 from joulegram.exporters.methods import sentences
 from joulegram.exporters.served import amounts
-from joulegram.exporters.texts import one_line
+from joulegram.exporters.texts import listing, one_line
 from joulegram.quantities import Quantity
 from joulegram.units import J_PER_KWH
 from joulegram.version import __version__
@@ -161,7 +161,7 @@ def _mode(document: Document, kind: str) -> str:
     """How a kind of device was counted: what its channels say of themselves."""
     channels = [channel for group in of_kind(document, kind) for channel in group.channels]
     figures = [Quantity.from_json(channel.get("energy_j")) for channel in channels]
-    return one_line("; ".join(dict.fromkeys(f"{q.method}: {q.how}" for q in figures if q.value is not None)))
+    return listing(f"{q.method}: {q.how}" for q in figures if q.value is not None)
 
 
 def _component(group: Devices) -> dict[str, Any]:

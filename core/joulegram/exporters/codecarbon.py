@@ -15,7 +15,7 @@ from joulegram.exporters import Document
 from joulegram.exporters.account import account, label
 from joulegram.exporters.countries import alpha_3, name, part
 from joulegram.exporters.hardware import hosts, of_kind
-from joulegram.exporters.texts import cell
+from joulegram.exporters.texts import cell, listing
 from joulegram.quantities import Quantity
 from joulegram.units import J_PER_KWH
 from joulegram.version import __version__
@@ -97,7 +97,7 @@ def _hardware(document: Document) -> dict[str, Cell]:
     gpus, machines = of_kind(document, "gpu"), hosts(document)
     found: dict[str, Cell] = {
         "gpu_count": sum(len(group.channels) for group in gpus) or None,
-        "gpu_model": ", ".join(dict.fromkeys(group.product for group in gpus if group.product)),
+        "gpu_model": listing((group.product for group in gpus), ", "),
     }
     if len(machines) == 1:
         (host,) = machines

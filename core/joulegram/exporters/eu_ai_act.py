@@ -15,7 +15,7 @@ from joulegram.exporters import CannotExport, Document
 from joulegram.exporters.account import Account, account, lacking, pues, running, runs_in_words
 from joulegram.exporters.hardware import device_days, in_words
 from joulegram.exporters.served import together
-from joulegram.exporters.texts import markdown, one_line
+from joulegram.exporters.texts import listing, markdown, one_line
 from joulegram.quantities import Quantity
 from joulegram.units import J_PER_KWH
 from joulegram.version import __version__
@@ -51,7 +51,7 @@ def export(documents: Sequence[Document]) -> str:
 
 def _still(whole: Account) -> str:
     names = running(whole.documents)
-    return f"; still running: {', '.join(names)}, with figures so far" if names else ""
+    return f"; still running: {listing(names, ', ')}, with figures so far" if names else ""
 
 
 def _time(whole: Account) -> str:
@@ -62,7 +62,7 @@ def _time(whole: Account) -> str:
         datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M") for time_s in (min(starts), max(ends))
     )
     days = (max(ends) - min(starts)) / 86_400
-    held = "; ".join(f"{significant(amount)} {what} days" for what, amount in device_days(whole.documents).items())
+    held = listing(f"{significant(amount)} {what} days" for what, amount in device_days(whole.documents).items())
     held = held or "hardware-days N/A: no device was read"
     return f"{significant(days)} days of wall clock, {first} to {last} UTC; {held}"
 
@@ -83,13 +83,13 @@ def _energy(whole: Account) -> list[str]:
     energy = whole.facility_energy_j
     if energy.value is None:
         return [f"Unknown: {one_line(energy.how) or 'no reason recorded'}."]
-    missing, pue = lacking(whole), " or ".join(pues(whole.documents)) or "unknown source"
+    missing, pue = lacking(whole), listing(pues(whole.documents), " or ") or "unknown source"
     return [
         f"{energy.method.capitalize()} with joulegram {__version__}: the runs' own share of the energy of "
-        f"{'; '.join(in_words(whole.documents))}, times a PUE of {pue}.",
+        f"{listing(in_words(whole.documents))}, times a PUE of {pue}.",
         *_limits(energy, J_PER_MWH, "MWh"),
-        f"Not in it: {one_line('; '.join(missing))}." if missing else "",
-        f"How: {one_line(whole.energy_j.how)}." if whole.energy_j.how else "",
+        f"Not in it: {listing(missing)}." if missing else "",
+        f"How: {listing(whole.energy_j.how.split('; '))}." if whole.energy_j.how else "",
     ]
 
 
@@ -127,5 +127,5 @@ def _inference(served: Sequence[Document]) -> str:
     if "flops" not in found or task is None:
         return "N/A (no serve run among these tells its FLOPs)" if served else "N/A (no serve run is among these)"
     amount = Quantity(found["flops"], found["flops"], found["flops"], "modelled")
-    hardware = "; ".join(in_words(served))
+    hardware = listing(in_words(served))
     return f"{_scientific(amount, 1.0, 'FLOPs')} as told by the server, for {found[task]:g} {task} on {hardware}"

@@ -15,7 +15,7 @@ from joulegram.exporters.account import (
     zones,
 )
 from joulegram.exporters.hardware import in_words
-from joulegram.exporters.texts import one_line
+from joulegram.exporters.texts import listing, one_line
 from joulegram.quantities import Quantity
 from joulegram.units import show_energy, show_flops, show_mass
 from joulegram.version import __version__
@@ -38,19 +38,19 @@ def sentences(whole: Account) -> list[str]:
     """What the paragraph says, one thing each."""
     found = [
         f"Energy, compute and carbon of {runs_in_words(whole.documents)} were accounted for with joulegram "
-        f"{__version__} on {'; '.join(in_words(whole.documents)) or 'hardware that nothing was read of'}.",
+        f"{__version__} on {listing(in_words(whole.documents)) or 'hardware that nothing was read of'}.",
         energy(whole),
         carbon(whole),
         f"Compute was {figure(whole.flops, show_flops)}.",
         embodied(whole),
     ]
     missing = lacking(whole)
-    return [*found, f"Not in these figures: {one_line('; '.join(missing))}."] if missing else found
+    return [*found, f"Not in these figures: {listing(missing)}."] if missing else found
 
 
 def energy(whole: Account) -> str:
     """How much energy, and with what for the building."""
-    pue = " or ".join(pues(whole.documents)) or "unknown"
+    pue = listing(pues(whole.documents), " or ") or "unknown"
     return (
         f"IT energy, the runs' own share of their machines, was {figure(whole.energy_j, show_energy)}; "
         f"facility energy, at a PUE of {pue}, was {figure(whole.facility_energy_j, show_energy, how=False)}."
@@ -63,8 +63,8 @@ def carbon(whole: Account) -> str:
     if whole.carbon_g.value is None:
         return f"{said}."
     mean = f", {whole.g_per_kwh:.3g} gCO2e/kWh on average" if whole.g_per_kwh is not None else ""
-    sources = "; ".join(intensity_sources(whole)) or "source not recorded"
-    return f"{said}{mean}, in {', '.join(zones(whole.documents))}; grid intensity: {sources}."
+    sources = listing(intensity_sources(whole)) or "source not recorded"
+    return f"{said}{mean}, in {listing(zones(whole.documents), ', ')}; grid intensity: {sources}."
 
 
 def embodied(whole: Account) -> str:
@@ -73,8 +73,8 @@ def embodied(whole: Account) -> str:
     if grams.value is None:
         return f"Embodied emissions of the hardware are not in them ({one_line(grams.how)})."
     conventions = ((d.get("platform") or {}).get("convention") for d in whole.documents)
-    how = "; ".join(dict.fromkeys(one_line(text) for text in conventions if text))
-    without = f", without {one_line('; '.join(grams.missing))}" if grams.missing else ""
+    how = listing(text for text in conventions if text)
+    without = f", without {listing(grams.missing)}" if grams.missing else ""
     said = f"Embodied emissions of the hardware were {figure(grams, _co2e, how=False)}{without}"
     return f"{said}; {how}." if how else f"{said}."
 
@@ -92,7 +92,7 @@ def figure(quantity: Quantity, show: Callable[[float], str], how: bool = True) -
         show: a value for people.
         how: whether to say how it was made.
     """
-    made = f": {one_line(quantity.how)}" if how and quantity.how else ""
+    made = f": {listing(quantity.how.split('; '))}" if how and quantity.how else ""
     if quantity.value is None:
         return f"missing ({one_line(quantity.how) or 'no reason recorded'})"
     return f"{show(quantity.value)} ({bounds(quantity, show)}; {quantity.method}{made})"

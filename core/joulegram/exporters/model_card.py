@@ -12,7 +12,7 @@ from joulegram.exporters import CannotExport, Document
 from joulegram.exporters.account import Account, account, intensity_sources, lacking, runs_in_words, zones
 from joulegram.exporters.hardware import in_words
 from joulegram.exporters.methods import bounds, kind, sentences
-from joulegram.exporters.texts import markdown, one_line, yaml
+from joulegram.exporters.texts import listing, markdown, one_line, yaml
 from joulegram.version import __version__
 
 # What trains a model, as the card calls it.
@@ -37,15 +37,15 @@ def export(documents: Sequence[Document]) -> str:
 def _fields(whole: Account) -> list[str]:
     about = [f"joulegram {__version__}", runs_in_words(whole.documents)]
     if whole.carbon_g.value is not None:
-        sources = "; ".join(intensity_sources(whole)) or "source not recorded"
+        sources = listing(intensity_sources(whole)) or "source not recorded"
         about += [f"{whole.carbon_g.method}, {kind(whole)}", f"grid intensity: {sources}"]
     training = [_TRAINING[stage] for d in whole.documents if (stage := d["run"].get("stage")) in _TRAINING]
     places = [zone for zone in zones(whole.documents) if zone != "unknown zone"]
     fields = {
         "source": "; ".join(about),
-        "training_type": ", ".join(dict.fromkeys(training)),
-        "geographical_location": ", ".join(places),
-        "hardware_used": "; ".join(in_words(whole.documents)),
+        "training_type": listing(training, ", "),
+        "geographical_location": listing(places, ", "),
+        "hardware_used": listing(in_words(whole.documents)),
     }
     return [*_emissions(whole), *(f"  {name}: {yaml(value)}" for name, value in fields.items() if value)]
 
@@ -55,7 +55,7 @@ def _emissions(whole: Account) -> list[str]:
     if grams.value is None:
         return [f"  # emissions: missing ({one_line(grams.how)})"]
     limits = bounds(grams, lambda value: f"{value:.4g} g")
-    partly = [f"  # without {one_line('; '.join(lacking(whole)))}"] if lacking(whole) else []
+    partly = [f"  # without {listing(lacking(whole))}"] if lacking(whole) else []
     return [
         f"  # grams of CO2e, not kilograms; {limits}; {grams.method}",
         *partly,

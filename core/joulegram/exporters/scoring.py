@@ -14,7 +14,7 @@ from joulegram.exporters import CannotExport
 from joulegram.exporters.account import Account, intensity_sources, lacking, pues, runs_in_words
 from joulegram.exporters.hardware import devices
 from joulegram.exporters.methods import bounds, kind
-from joulegram.exporters.texts import markdown, one_line
+from joulegram.exporters.texts import listing, markdown, one_line
 from joulegram.quantities import Quantity, total
 from joulegram.units import J_PER_KWH
 
@@ -50,7 +50,7 @@ def score_in_words(scored: Quantity, unit: str) -> str:
     """``0.151 gCO2e per image (at least 0.0755 g; estimated; without embodied emissions (M))``."""
     if scored.value is None:
         return f"missing ({one_line(scored.how)})"
-    without = f"; without {one_line('; '.join(scored.missing))}" if scored.missing else ""
+    without = f"; without {listing(scored.missing)}" if scored.missing else ""
     return f"{grams(scored.value)}CO2e per {unit} ({bounds(scored, grams)}; {scored.method}{without})"
 
 
@@ -67,7 +67,7 @@ def coefficients(whole: Account, rate: Sequence[tuple[str, str]]) -> list[str]:
         rate: further rows: what R is.
     """
     mean = "missing" if whole.g_per_kwh is None else f"{whole.g_per_kwh:.4g} gCO2e/kWh"
-    sources = "; ".join(intensity_sources(whole)) or "source not recorded"
+    sources = listing(intensity_sources(whole)) or "source not recorded"
     energy = whole.facility_energy_j
     rows = [
         ("E, energy", _figure(energy, lambda joules: f"{joules / J_PER_KWH:.4g} kWh"), f"{energy.method}; PUE in it"),
@@ -88,23 +88,27 @@ def boundary(whole: Account) -> list[str]:
                 energy = Quantity.from_json(channel.get("energy_j"))
                 how = f"{energy.method}: {energy.how}" if energy.how else energy.method
                 seen.setdefault(group.called, {})[how] = None
-    rows = [(name, "energy, the runs' share of it", "; ".join(how)) for name, how in seen.items()]
-    rows.append(("Cooling and supply losses", "by PUE", " or ".join(pues(whole.documents)) or "not recorded"))
-    rows += dict.fromkeys(_making(whole))
+    rows = [(name, "energy, the runs' share of it", listing(how)) for name, how in seen.items()]
+    rows.append(("Cooling and supply losses", "by PUE", listing(pues(whole.documents), " or ") or "not recorded"))
+    rows += _making(whole)
     rows += [(name, "not counted", "no meter of a run sees it") for name in _UNSEEN]
     return _table(("Component", "In the score", "Quantified"), rows)
 
 
 def _making(whole: Account) -> Iterator[tuple[str, str, str]]:
     """What is counted of making the hardware, part by part where the runs tell parts."""
+    parts: dict[str, dict[str, None]] = {}
+    counted: set[str] = set()
     for document in whole.documents:
         for part in document["footprint"].get("embodied") or ():
             embodied, what = Quantity.from_json(part), f"Making of the {part['part']}: {part['what']}"
-            if embodied.value is None:
-                yield what, "not counted", embodied.how
-            else:
-                yield what, "M, share of time and resources", f"{embodied.method}: {embodied.how}"
-    if whole.embodied_g.value is None:
+            how = embodied.how if embodied.value is None else f"{embodied.method}: {embodied.how}"
+            parts.setdefault(what, {})[how] = None
+            if embodied.value is not None:
+                counted.add(what)
+    for what, how in parts.items():
+        yield what, "M, share of time and resources" if what in counted else "not counted", listing(how)
+    if not parts:
         yield "Making of the hardware", "not counted", whole.embodied_g.how
 
 
@@ -112,7 +116,7 @@ def caveats(whole: Account) -> list[str]:
     """What a reader of the score has to know, as a list of Markdown."""
     found = [f"Counted: {runs_in_words(whole.documents)}."]
     if lacking(whole):
-        found.append(f"Not in it: {'; '.join(lacking(whole))}.")
+        found.append(f"Not in it: {listing(lacking(whole))}.")
     if whole.embodied_g.value is None or whole.embodied_g.missing:
         found.append("The standard requires all of M: without it this is a lower bound, and no complete score.")
     return [f"- {markdown(text)}" for text in found]

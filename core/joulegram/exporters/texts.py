@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
+
+MOST = 8
+"""Things that a sentence lists: a project may have a thousand runs."""
 
 # What a spreadsheet takes for the beginning of a formula.
 _FORMULA = ("=", "+", "-", "@")
@@ -52,6 +56,13 @@ _LATEX = {
 def one_line(value: object) -> str:
     """Text on one line, without characters that steer a terminal, a page or a parser."""
     return "".join(c if c.isprintable() else " " if c.isspace() else "�" for c in str(value)).strip()
+
+
+def listing(parts: Iterable[object], joint: str = "; ") -> str:
+    """Each part once, on one line; of many the first, and how many more there are."""
+    each = list(dict.fromkeys(filter(None, map(one_line, parts))))
+    more = [f"{len(each) - MOST} more"] if len(each) > MOST + 1 else []
+    return joint.join(each[:MOST] + more if more else each)
 
 
 def cell(value: object) -> str:
