@@ -63,10 +63,12 @@ def _bounded(quantity: Quantity, per: float) -> str:
     """The value with its bounds; a dash where it is missing."""
     if quantity.value is None:
         return "--"
-    value, low = _value(quantity.value / per), _value((quantity.low or 0.0) / per)
-    if quantity.high is None:
+    value = _value(quantity.value / per)
+    low, high = (None if bound is None else _value(bound / per) for bound in (quantity.low, quantity.high))
+    if low is None:
+        return value if high is None else f"{value} ($\\leq${high})"
+    if high is None:
         return f"{value} ($\\geq${low})"
-    high = _value(quantity.high / per)
     return value if low == high else f"{value} ({low}--{high})"
 
 
