@@ -55,6 +55,20 @@ def test_a_server_is_scored_per_request() -> None:
     assert "2 gCO2e per request" in sci.export([run])
 
 
+def test_a_servers_energy_is_all_that_its_devices_drew() -> None:
+    whole = {"whole_j": figure(7.2e6, 0.9, 1.1), "whole_g": figure(16.0, 0.9, 1.1)}
+    run = document(energy_j=3.6e6, carbon_g=8.0, stage="serve", served={**PER_REQUEST, **whole})
+    run["price"]["pue"] |= {"value": 1.5, "low": 1.2, "high": 2.0}
+    text = sci.export([run])
+    assert "**SCI = (E · I + M) / R = 4 gCO2e per request" in text
+    assert "| E, energy | 3 kWh (between 2.16 kWh and 4.4 kWh) |" in text
+    assert "energy of all of it, idle included" in text
+    run["footprint"]["carbon"] = [{"signal": "marginal", "basis": "direct", "accounting": "location", **figure(6.0)}]
+    text = sci.export([run], signal="marginal")
+    assert "1.5 gCO2e per request" in text
+    assert "energy, the runs' share of it" in text
+
+
 @pytest.mark.parametrize("told", [{}, {"unit": "image"}, {"units": "5"}])
 def test_a_rate_needs_its_unit(told: dict[str, str]) -> None:
     with pytest.raises(CannotExport, match="--set unit="):

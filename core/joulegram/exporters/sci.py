@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from joulegram.exporters import CannotExport, Document
-from joulegram.exporters.account import Account, account
-from joulegram.exporters.scoring import boundary, caveats, coefficients, number, score, score_in_words
+from joulegram.exporters.account import Account
+from joulegram.exporters.scoring import boundary, caveats, coefficients, counted, number, score, score_in_words
 from joulegram.exporters.served import together
 from joulegram.exporters.texts import markdown, one_line
 
@@ -23,7 +23,7 @@ def export(documents: Sequence[Document], *, unit: str = "", units: str = "", si
     Raises:
         CannotExport: no functional unit was told, or carbon cannot stand in one figure.
     """
-    whole = account(documents, signal)
+    whole = counted(documents, signal)
     name, amount = _functional_unit(whole, one_line(unit), units)
     said = score_in_words(score(whole, amount), name)
     return "\n".join(

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from joulegram.exporters import CannotExport, Document
-from joulegram.exporters.account import Account, account
-from joulegram.exporters.scoring import boundary, caveats, coefficients, number, score, score_in_words
+from joulegram.exporters.account import Account
+from joulegram.exporters.scoring import boundary, caveats, coefficients, counted, number, score, score_in_words
 from joulegram.exporters.served import together
 from joulegram.exporters.texts import markdown, one_line
 
@@ -48,10 +48,10 @@ def export(
     made = [document for document in documents if document["run"].get("stage") != "serve"]
     parts = ["# SCI for AI"]
     if served or not made:
-        whole = account(served, signal)
+        whole = counted(served, signal)
         parts += _scored("Consumer", "operation", whole, list(_consumed(whole, one_line(unit), units)))
     if made:
-        whole = account(made, signal)
+        whole = counted(made, signal)
         parts += _scored(
             "Provider",
             "data, search, training and evaluation",

@@ -1,8 +1,8 @@
 """Software Carbon Intensity: emissions, operational and embodied, for a unit of what the software is for.
 
 ISO/IEC 21031:2024 (the Green Software Foundation's SCI 1.1): SCI = (E · I + M) / R. E is all energy of what was
-reserved, with that of the building; I is the grid's, average or marginal, and never market-based; M is the hardware's
-share for the time that it was held.
+reserved (of a server's devices all that they drew), with that of the building; I is the grid's, average or marginal,
+and never market-based; M is the hardware's share for the time that it was held.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from math import isfinite
 
-from joulegram.exporters import CannotExport
-from joulegram.exporters.account import Account, intensity_sources, lacking, pues, runs_in_words
+from joulegram.exporters import CannotExport, Document
+from joulegram.exporters.account import Account, account, intensity_sources, lacking, pues, runs_in_words
 from joulegram.exporters.hardware import devices
 from joulegram.exporters.methods import bounds, kind
+from joulegram.exporters.served import provisioned, tells_whole
 from joulegram.exporters.texts import listing, markdown, one_line
 from joulegram.quantities import Quantity, total
 from joulegram.units import J_PER_KWH
@@ -37,6 +38,14 @@ def number(option: str, text: str) -> float:
     return value
 
 
+def counted(documents: Sequence[Document], signal: str) -> Account:
+    """The runs together, with all energy of what is kept for a server.
+
+    What a server's devices drew in all is priced at average intensities only; at others its own share counts.
+    """
+    return account([provisioned(d) for d in documents] if signal == "average" else documents, signal)
+
+
 def score(whole: Account, units: float) -> Quantity:
     """Grams for one unit; without an upper bound where embodied emissions are not counted."""
     if whole.carbon_g.value is None:
@@ -46,12 +55,12 @@ def score(whole: Account, units: float) -> Quantity:
     return Quantity(value, low, high, grams.method, grams.how, grams.missing)
 
 
-def score_in_words(scored: Quantity, unit: str) -> str:
+def score_in_words(result: Quantity, unit: str) -> str:
     """``0.151 gCO2e per image (at least 0.0755 g; estimated; without embodied emissions (M))``."""
-    if scored.value is None:
-        return f"missing ({one_line(scored.how)})"
-    without = f"; without {listing(scored.missing)}" if scored.missing else ""
-    return f"{grams(scored.value)}CO2e per {unit} ({bounds(scored, grams)}; {scored.method}{without})"
+    if result.value is None:
+        return f"missing ({one_line(result.how)})"
+    without = f"; without {listing(result.missing)}" if result.missing else ""
+    return f"{grams(result.value)}CO2e per {unit} ({bounds(result, grams)}; {result.method}{without})"
 
 
 def grams(value: float) -> str:
@@ -81,14 +90,16 @@ def coefficients(whole: Account, rate: Sequence[tuple[str, str]]) -> list[str]:
 
 def boundary(whole: Account) -> list[str]:
     """A table of what is inside of the score, and what is not."""
-    seen: dict[str, dict[str, None]] = {}
+    seen: dict[tuple[str, str], dict[str, None]] = {}
     for document in whole.documents:
+        of_all = whole.signal == "average" and tells_whole(document)
+        part = "energy of all of it, idle included" if of_all else "energy, the runs' share of it"
         for group in devices(document):
             for channel in group.channels:
                 energy = Quantity.from_json(channel.get("energy_j"))
                 how = f"{energy.method}: {energy.how}" if energy.how else energy.method
-                seen.setdefault(group.called, {})[how] = None
-    rows = [(name, "energy, the runs' share of it", listing(how)) for name, how in seen.items()]
+                seen.setdefault((group.called, part), {})[how] = None
+    rows = [(name, part, listing(how)) for (name, part), how in seen.items()]
     rows.append(("Cooling and supply losses", "by PUE", listing(pues(whole.documents), " or ") or "not recorded"))
     rows += _making(whole)
     rows += [(name, "not counted", "no meter of a run sees it") for name in _UNSEEN]
@@ -98,16 +109,16 @@ def boundary(whole: Account) -> list[str]:
 def _making(whole: Account) -> Iterator[tuple[str, str, str]]:
     """What is counted of making the hardware, part by part where the runs tell parts."""
     parts: dict[str, dict[str, None]] = {}
-    counted: set[str] = set()
+    known: set[str] = set()
     for document in whole.documents:
         for part in document["footprint"].get("embodied") or ():
             embodied, what = Quantity.from_json(part), f"Making of the {part['part']}: {part['what']}"
             how = embodied.how if embodied.value is None else f"{embodied.method}: {embodied.how}"
             parts.setdefault(what, {})[how] = None
             if embodied.value is not None:
-                counted.add(what)
-    for what, how in parts.items():
-        yield what, "M, share of time and resources" if what in counted else "not counted", listing(how)
+                known.add(what)
+    for what, hows in parts.items():
+        yield what, "M, share of time and resources" if what in known else "not counted", listing(hows)
     if not parts:
         yield "Making of the hardware", "not counted", whole.embodied_g.how
 
