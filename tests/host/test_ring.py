@@ -49,7 +49,7 @@ def all_of(reader: RingReader, until_ns: int, now_ns: int) -> list[Event]:
 def test_what_is_written_is_read_once_and_in_order(ring: Ring, reader: RingReader) -> None:
     number = ring.begin(10, 2.5)
     ring.weigh(number, 20, 7.0)
-    ring.end(number, 30, 87.0, 1e12, 3.0, ring.route("/caption"), 200)
+    ring.end(number, 30, 87.0, 1e12, 3.0, "/caption", 200)
     begun, weighed, ended = all_of(reader, NEVER, 0)
     assert (begun.kind, begun.time_ns, begun.request, begun.weight) == (BEGIN, 10, number, 2.5)
     assert (weighed.kind, weighed.request, weighed.weight) == (WEIGH, number, 7.0)
@@ -96,7 +96,7 @@ def test_an_end_that_found_no_room_is_said_again(ring: Ring, reader: RingReader)
     first = ring.begin(1, 1.0)
     while ring.begin(2, 1.0):
         pass
-    ring.end(first, 3, 0.0, 0.0, 0.0, 0, 200)
+    ring.end(first, 3, 0.0, 0.0, 0.0, OTHER, 200)
     ring.weigh(first, 3, 2.0)
     assert END not in {event.kind for event in all_of(reader, NEVER, 0)}
     ring.say_again()
@@ -197,10 +197,11 @@ def test_a_forks_child_writes_nothing_into_its_parents_ring(ring: Ring, reader: 
     pid = os.fork()
     if pid == 0:
         ring.leave()
-        ring.end(number, 2, 0.0, 0.0, 0.0, 0, 0)
+        ring.end(number, 2, 0.0, 0.0, 0.0, "/child", 0)
         os._exit(ring.begin(2, 1.0))
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert len(all_of(reader, NEVER, 0)) == 1
+    assert reader.route(1) == ""
 
 
 def test_a_file_that_is_no_ring_is_refused(tmp_path: Path) -> None:

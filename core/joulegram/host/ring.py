@@ -117,7 +117,7 @@ class Ring:
         found = self._routes.get(name)
         if found is not None:
             return found
-        if len(self._routes) >= MOST_ROUTES:
+        if len(self._routes) >= MOST_ROUTES or not self._open:
             return 0
         with self._adding:
             number = self._routes.get(name, len(self._routes))
@@ -144,11 +144,14 @@ class Ring:
             self.lost[1] += 1
 
     def end(
-        self, request: int, time_ns: int, tokens: float, flops: float, items: float, route: int, status: int
+        self, request: int, time_ns: int, tokens: float, flops: float, items: float, route: str, status: int
     ) -> None:
         """A request ends; said later where there is no room now."""
-        if not self._put(time_ns, request, 0.0, tokens, flops, items, route, status, END) and self._open:
-            self._unsaid.append((time_ns, request, 0.0, tokens, flops, items, route, status, END))
+        of_route = self._routes.get(route)
+        if of_route is None:
+            of_route = self.route(route)
+        if not self._put(time_ns, request, 0.0, tokens, flops, items, of_route, status, END) and self._open:
+            self._unsaid.append((time_ns, request, 0.0, tokens, flops, items, of_route, status, END))
 
     def say_again(self) -> None:
         """Says what found no room before, as far as there is room now. Called by one thread, now and then."""

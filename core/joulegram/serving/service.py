@@ -16,6 +16,7 @@ import weakref
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from math import inf
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +122,7 @@ class Request:
         ring = self._ring
         if self._number and ring is not None:
             route = self.route if self.route.__class__ is str else _text(self.route)
-            ring.end(self._number, now_ns, self.tokens, self.flops, self.items, ring.route(route), status)
+            ring.end(self._number, now_ns, self.tokens, self.flops, self.items, route, status)
         if self._service._listeners:
             self._service._tell(self)
 
@@ -389,12 +390,13 @@ def _may_weigh(weight: float) -> bool:
     return False
 
 
-def _may_add(*amounts: float) -> bool:
+def _may_add(tokens: float, flops: float, items: float) -> bool:
     try:
-        if all(0 <= amount < float("inf") for amount in amounts):
+        if 0 <= tokens < inf and 0 <= flops < inf and 0 <= items < inf:
             return True
     except TypeError:
         pass
+    amounts = tokens, flops, items
     _say_once(f"joulegram: what a request adds is a number that is not negative, not {amounts!r:.60}; it is ignored")
     return False
 
