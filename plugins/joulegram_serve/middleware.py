@@ -73,7 +73,7 @@ class FootprintMiddleware:
         self.app = app
         self._excluded, self._below = _paths(exclude)
         self._route = route
-        self._headers = headers
+        self.tells = headers
         self._complained = self._is_closed = False
         self._make = None if service is not None else lambda: _service(name, settings)
         self.service = service if service is not None else _service(name, settings)
@@ -82,7 +82,8 @@ class FootprintMiddleware:
         """Passes a request, a websocket or a lifespan to the application."""
         if scope["type"] == "lifespan":
             return await self._lifespan(scope, receive, send)
-        request = self._begin(scope)
+        is_ours = scope["type"] == "http" and SERVICE not in scope  # else another such middleware is around this one
+        request = self._begin(scope) if is_ours else None
         if request is None:
             return await self.app(scope, receive, send)
         exchange = _Exchange(self, request, scope, receive, send)
@@ -101,22 +102,16 @@ class FootprintMiddleware:
                 pass
 
     def _begin(self, scope: Scope) -> joulegram.Request | None:
-        """A request that is to be counted; one around which there is another such middleware is counted by that."""
-        if scope["type"] != "http" or SERVICE in scope:
-            return None
+        """A request that is to be counted; None for one that is not."""
         try:
-            scope[SERVICE] = self.service
-            return None if self._is_excluded(scope) else self.service.begin()
+            service = scope[SERVICE] = self.service
+            path = scope["path"]
+            if scope.get("root_path"):
+                path = path.removeprefix(scope["root_path"])
+            return None if path in self._excluded or path.startswith(self._below) else service.begin()
         except Exception as problem:
             self.complain(problem)
             return None
-
-    def _is_excluded(self, scope: Scope) -> bool:
-        path: str = scope["path"]
-        root = scope.get("root_path")
-        if root:
-            path = path.removeprefix(root)
-        return path in self._excluded or path.startswith(self._below)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Counting starts with the application and stops after it, if the service is the middleware's own."""
@@ -160,8 +155,6 @@ class FootprintMiddleware:
 
     def starting(self, request: joulegram.Request, message: Message) -> Message:
         """What is sent in place of a response's first message."""
-        if not self._headers:
-            return message
         try:
             return with_footprint(message, request)
         except Exception as problem:
@@ -196,7 +189,8 @@ class _Exchange:
                 self.end(self.status)
         elif kind == _START:
             self.status, self._trailers = message.get("status", 0), message.get("trailers", False)
-            message = self._middleware.starting(self._request, message)
+            if self._middleware.tells:
+                message = self._middleware.starting(self._request, message)
         elif kind in _OTHER_LAST and self._is_last(message):
             self.end(self.status)
         return self._send(message)

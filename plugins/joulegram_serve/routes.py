@@ -29,30 +29,30 @@ def route_of(scope: Scope) -> str:
     told = scope.get(ROUTE)
     if told is not None:
         return str(told)
+    route = _included(scope) if "fastapi" in scope else scope.get("route")
+    if route is not None and hasattr(route, "routes"):  # a mount, which is one among others on the way
+        route = None
     if "app_root_path" in scope:
         mount, routes = _mount(scope)
     else:
         mount, routes = "", None
-    route = _told(scope)
     if route is None:
         route = _found(scope, _routes(scope.get("router")) if routes is None else routes)
     template = getattr(route, "path_format", None)
-    if not isinstance(template, str):
+    if template.__class__ is not str:
         return mount or _name(scope) or UNMATCHED
     return mount + template or "/"
 
 
-def _told(scope: Scope) -> Any:
-    """The route that the router says it chose; None for a mount, which is one among others on the way."""
-    fastapi = scope.get("fastapi")
-    whole = fastapi.get("effective_route_context") if fastapi else None
+def _included(scope: Scope) -> Any:
+    """The route that was chosen, the whole of it if a router that FastAPI includes chose it."""
+    whole = scope["fastapi"].get("effective_route_context")
     if whole is not None:
         whole = getattr(whole, "starlette_route", None) or whole
         endpoint = getattr(whole, "endpoint", None)
         if endpoint is not None and endpoint is scope.get("endpoint"):
             return whole
-    route = scope.get("route")
-    return None if route is None or hasattr(route, "routes") else route
+    return scope.get("route")
 
 
 def _found(scope: Scope, routes: Iterable[Any]) -> Any:
