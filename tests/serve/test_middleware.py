@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from contextvars import copy_context
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -459,6 +460,48 @@ def test_nothing_is_counted_where_joulegram_is_switched_off(monkeypatch: pytest.
     middleware = FootprintMiddleware(app, "captions", headers=True)
     assert get(middleware, "/").messages == [START, LAST]
     assert middleware.service.snapshot() is None
+
+
+def test_a_meter_that_dies_holds_up_nobody_and_its_gap_is_settled_when_it_returns(host: Host) -> None:
+    served = Served(host, lambda scope, receive, send: sending(host, send, 2, START, LAST), headers=True)
+    get(served.app, "/")
+    before = seen(served.service)
+    reads = host.counter.read
+    host.counter.read = lambda: [nan]  # type: ignore[method-assign]
+    assert get(served.app, "/").status == 200
+    waiting = seen(served.service)
+    assert served.service.result(served.ids[-1]) is None
+    host.counter.read = reads  # type: ignore[method-assign]
+    assert served.result().energy_j == pytest.approx(200.0, rel=1e-9)
+    meters = [snapshot.channels[GPU].meter_j for snapshot in (before, waiting, seen(served.service))]
+    assert meters == sorted(meters)
+
+
+def test_errors_are_counted_where_starlette_makes_answers_of_them(host: Host) -> None:
+    applications = pytest.importorskip("starlette.applications")
+    exceptions = pytest.importorskip("starlette.exceptions")
+    routing = pytest.importorskip("starlette.routing")
+
+    async def teapot(request: Any) -> Any:
+        raise exceptions.HTTPException(418)
+
+    async def broken(request: Any) -> Any:
+        raise RuntimeError("broken")
+
+    async def sorry(request: Any, problem: Exception) -> Any:
+        return pytest.importorskip("starlette.responses").PlainTextResponse("sorry", 503)
+
+    routes = [routing.Route("/teapot", teapot), routing.Route("/broken", broken)]
+    app, service = applications.Starlette(routes=routes, exception_handlers={500: sorry}), host.serve()
+    app.add_middleware(FootprintMiddleware, service=service)
+    assert get(app, "/teapot").status == 418
+    with pytest.raises(RuntimeError):
+        get(app, "/broken")
+    host.go_on(1.0)
+    assert {row.route: (row.requests, row.failed) for row in seen(service).routes} == {
+        "/teapot": (1, 0),
+        "/broken": (1, 1),
+    }
 
 
 # -- starting and stopping ---------------------------------------------------------------------------------------------
