@@ -23,7 +23,7 @@ def footprint_app(service: joulegram.Service | None = None) -> FootprintApp:
 
     Example::
 
-        app.add_route("/footprint/{request_id}", footprint_app())
+        app.mount("/footprint", footprint_app())
 
     Args:
         service: that of the middleware around it by default.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, Unpack
 
 import joulegram
 from joulegram_serve.asgi import SERVICE, App, Message, Receive, Scope, Send
 from joulegram_serve.context import CURRENT, uncounted
 from joulegram_serve.headers import with_footprint
 from joulegram_serve.routes import UNMATCHED, route_of
+from joulegram_serve.settings import Settings
 
 log = logging.getLogger("joulegram")
 
@@ -66,7 +67,7 @@ class FootprintMiddleware:
         exclude: Iterable[str] = EXCLUDED,
         route: Callable[[Scope], str | None] | None = None,
         headers: bool = False,
-        **settings: Any,
+        **settings: Unpack[Settings],
     ) -> None:
         if service is not None and (name is not None or settings):
             raise ValueError("FootprintMiddleware takes a service, or the name and settings of one, not both")
@@ -225,7 +226,7 @@ def _paths(exclude: Iterable[str]) -> tuple[frozenset[str], tuple[str, ...]]:
     return frozenset(path or "/" for path in paths), tuple(f"{path}/" for path in paths if path)
 
 
-def _service(name: str | None, settings: dict[str, Any]) -> joulegram.Service:
+def _service(name: str | None, settings: Settings) -> joulegram.Service:
     try:
         return joulegram.serve(name, **settings)
     except joulegram.ConfigError as problem:

@@ -14,7 +14,7 @@ from joulegram_serve import FootprintMiddleware, current, footprint_app
 
 app = FastAPI()
 app.add_middleware(FootprintMiddleware, name="captions", zone="DK-DK1", headers=True)
-app.add_route("/footprint/{request_id}", footprint_app())
+app.mount("/footprint", footprint_app())
 
 
 @app.get("/caption/{number}")

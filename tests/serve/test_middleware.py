@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 from collections.abc import Iterator
 from contextvars import copy_context
@@ -19,6 +20,7 @@ from servers import Host, route_j, seen
 
 import joulegram
 from joulegram_serve import FootprintMiddleware, current
+from joulegram_serve.settings import Settings
 
 GPU = "alpha/gpu:A"
 START: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]}
@@ -282,6 +284,11 @@ def test_a_service_and_settings_for_another_are_refused(host: Host) -> None:
         FootprintMiddleware(host, "name", service=host.serve())  # type: ignore[arg-type]
 
 
+def test_all_that_a_service_may_be_given_is_spelt_out() -> None:
+    taken = set(inspect.signature(joulegram.serve).parameters) - {"name"}
+    assert set(Settings.__annotations__) == taken
+
+
 def test_an_applications_own_messages_are_not_changed(host: Host) -> None:
     start = {**START, "headers": [(b"content-length", b"4")]}
     served = Served(host, lambda scope, receive, send: sending(host, send, start, LAST), headers=True)
@@ -502,6 +509,20 @@ def test_errors_are_counted_where_starlette_makes_answers_of_them(host: Host) ->
         "/teapot": (1, 0),
         "/broken": (1, 1),
     }
+
+
+def test_an_application_that_is_mounted_may_have_it_alone(host: Host) -> None:
+    fastapi = pytest.importorskip("fastapi")
+    outer, inner, service = fastapi.FastAPI(), fastapi.FastAPI(), host.serve()
+    inner.get("/items/{id}")(lambda: "here")
+    inner.get("/health")(lambda: "well")
+    inner.add_middleware(FootprintMiddleware, service=service)
+    outer.get("/outside")(lambda: "here")
+    outer.mount("/of/{tenant}", inner)
+    for path in ("/of/acme/items/3", "/of/acme/health", "/outside"):
+        assert get(outer, path).status == 200
+    host.go_on(1.0)
+    assert [(row.route, row.requests) for row in seen(service).routes] == [("/of/{tenant}/items/{id}", 1)]
 
 
 # -- starting and stopping ---------------------------------------------------------------------------------------------
