@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import joulegram
@@ -19,7 +21,7 @@ FAILED = 500
 
 
 class Counting:
-    """One middleware's way of counting.
+    """One middleware's way of counting. Nothing here raises, once it is made.
 
     Args:
         name: what is served; see `joulegram.serve`.
@@ -51,8 +53,25 @@ class Counting:
         self.headers = headers
         self._excluded, self._below = paths(exclude)
         self._ways = [way for way in (route, find) if way is not None]
-        self._complaints = Complaints("requests' costs")
+        self.complain = Complaints("requests' costs").say_once
+        self._make = partial(made, name, settings) if service is None else None
+        self._is_stopped = False
         self.service = service if service is not None else made(name, settings)
+
+    def start(self) -> None:
+        """Counting starts now and not with the first request; anew, after it was stopped."""
+        try:
+            if self._is_stopped and self._make is not None:
+                self.service, self._is_stopped = self._make(), False
+            self.service.start()
+        except Exception as problem:
+            self.complain(problem)
+
+    def stop(self) -> None:
+        """Counting stops, unless somebody else made the service: who did closes it."""
+        if self._make is not None:
+            self._is_stopped = True
+            self.service.close()
 
     def begin(self, path: str) -> joulegram.Request | None:
         """A request begins; None for one that is not counted."""
@@ -61,7 +80,7 @@ class Counting:
                 return None
             return self.service.begin()
         except Exception as problem:
-            self._complaints.say_once(problem)
+            self.complain(problem)
             return None
 
     def label(self, about: Any) -> str:
@@ -72,7 +91,7 @@ class Counting:
                 if told is not None:
                     return str(told)
             except Exception as problem:
-                self._complaints.say_once(problem)
+                self.complain(problem)
         return UNMATCHED
 
     def told(self, say: Callable[[], Sequence[tuple[str, str]]]) -> Sequence[tuple[str, str]]:
@@ -80,7 +99,7 @@ class Counting:
         try:
             return say()
         except Exception as problem:
-            self._complaints.say_once(problem)
+            self.complain(problem)
             return ()
 
 
@@ -99,5 +118,5 @@ def made(name: str | None, settings: dict[str, Any]) -> joulegram.Service:
     try:
         return joulegram.serve(name, **settings)
     except joulegram.ConfigError as problem:
-        Complaints("requests' costs").say_once(problem)
+        logging.getLogger("joulegram").warning("joulegram counts no requests: %s", problem)
         return uncounted()

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Unpack
+from typing import Unpack
 
 import joulegram
 from joulegram_serve.asgi import SERVICE, App, Message, Receive, Scope, Send
-from joulegram_serve.context import CURRENT, uncounted
+from joulegram_serve.context import CURRENT
+from joulegram_serve.counting import EXCLUDED, FAILED, Counting
 from joulegram_serve.headers import with_footprint
-from joulegram_serve.routes import UNMATCHED, route_of
+from joulegram_serve.routes import route_of
 from joulegram_serve.settings import Settings
 
-log = logging.getLogger("joulegram")
-
-EXCLUDED = (
-    "/health", "/healthz", "/livez", "/readyz", "/ping", "/metrics", "/footprint", "/docs", "/redoc", "/openapi.json",
-    "/favicon.ico",
-)  # fmt: skip
-"""What is asked by machines about the server, and not of the model."""
-FAILED, CLIENT_GONE = 500, 499
-"""Statuses of what has none: an exception, and a client that left before it was answered (nginx's number)."""
+CLIENT_GONE = 499
+"""Status of a request whose client left before it was answered (nginx's number)."""
 _START, _BODY = "http.response.start", "http.response.body"
 _OTHER_LAST = ("http.response.pathsend", "http.response.zerocopysend", "http.response.trailers")
 """Messages of extensions that may be a response's last."""
@@ -69,15 +62,15 @@ class FootprintMiddleware:
         headers: bool = False,
         **settings: Unpack[Settings],
     ) -> None:
-        if service is not None and (name is not None or settings):
-            raise ValueError("FootprintMiddleware takes a service, or the name and settings of one, not both")
         self.app = app
-        self._excluded, self._below = _paths(exclude)
-        self._route = route
-        self.tells = headers
-        self._complained = self._is_closed = False
-        self._make = None if service is not None else lambda: _service(name, settings)
-        self.service = service if service is not None else _service(name, settings)
+        self.counting = Counting(
+            name, route_of, service=service, exclude=exclude, route=route, headers=headers, **settings
+        )
+
+    @property
+    def service(self) -> joulegram.Service:
+        """What counts."""
+        return self.counting.service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request, a websocket or a lifespan to the application."""
@@ -87,7 +80,7 @@ class FootprintMiddleware:
         request = self._begin(scope) if is_ours else None
         if request is None:
             return await self.app(scope, receive, send)
-        exchange = _Exchange(self, request, scope, receive, send)
+        exchange = _Exchange(self.counting, request, scope, receive, send)
         before = CURRENT.set(request)
         try:
             await self.app(scope, exchange.receive, exchange.send)
@@ -104,24 +97,16 @@ class FootprintMiddleware:
 
     def _begin(self, scope: Scope) -> joulegram.Request | None:
         """A request that is to be counted; None for one that is not."""
-        try:
-            service = scope[SERVICE] = self.service
-            path = scope["path"]
-            if scope.get("root_path"):
-                path = path.removeprefix(scope["root_path"])
-            return None if path in self._excluded or path.startswith(self._below) else service.begin()
-        except Exception as problem:
-            self.complain(problem)
-            return None
+        counting = self.counting
+        scope[SERVICE] = counting.service
+        path = scope["path"]
+        if scope.get("root_path"):
+            path = path.removeprefix(scope["root_path"])
+        return counting.begin(path)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Counting starts with the application and stops after it, if the service is the middleware's own."""
-        if self._make is not None and self._is_closed:  # an application that is started again
-            self.service, self._is_closed = self._make(), False
-        try:
-            self.service.start()
-        except Exception as problem:
-            self.complain(problem)
+        """Counting starts with the application and stops after it."""
+        self.counting.start()
         is_over = False
 
         async def receive_noting() -> Message:
@@ -133,51 +118,19 @@ class FootprintMiddleware:
         try:
             await self.app(scope, receive_noting, send)
         finally:
-            if is_over and self._make is not None:
-                self._is_closed = True
-                self.service.close()
-
-    # -- for its exchanges ----------------------------------------------------------------------------------------
-
-    def label(self, scope: Scope) -> str:
-        """The route's label."""
-        if self._route is not None:
-            try:
-                told = self._route(scope)
-                if told is not None:
-                    return str(told)
-            except Exception as problem:
-                self.complain(problem)
-        try:
-            return route_of(scope)
-        except Exception as problem:
-            self.complain(problem)
-            return UNMATCHED
-
-    def starting(self, request: joulegram.Request, message: Message) -> Message:
-        """What is sent in place of a response's first message."""
-        try:
-            return with_footprint(message, request)
-        except Exception as problem:
-            self.complain(problem)
-            return message
-
-    def complain(self, problem: Exception) -> None:
-        """Says what went wrong, once; the application never hears of it."""
-        if not self._complained:
-            self._complained = True
-            log.warning("joulegram: a request was not counted as it should be: %r", problem)
+            if is_over:
+                self.counting.stop()
 
 
 class _Exchange:
     """One request and its response."""
 
-    __slots__ = ("_middleware", "_receive", "_request", "_scope", "_send", "_trailers", "status")
+    __slots__ = ("_counting", "_receive", "_request", "_scope", "_send", "_trailers", "status")
 
     def __init__(
-        self, middleware: FootprintMiddleware, request: joulegram.Request, scope: Scope, receive: Receive, send: Send
+        self, counting: Counting, request: joulegram.Request, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        self._middleware, self._request, self._scope = middleware, request, scope
+        self._counting, self._request, self._scope = counting, request, scope
         self._receive, self._send = receive, send
         self._trailers = False
         self.status = 0
@@ -190,11 +143,18 @@ class _Exchange:
                 self.end(self.status)
         elif kind == _START:
             self.status, self._trailers = message.get("status", 0), message.get("trailers", False)
-            if self._middleware.tells:
-                message = self._middleware.starting(self._request, message)
+            if self._counting.headers:
+                message = self._telling(message)
         elif kind in _OTHER_LAST and self._is_last(message):
             self.end(self.status)
         return self._send(message)
+
+    def _telling(self, start: Message) -> Message:
+        try:
+            return with_footprint(start, self._request)
+        except Exception as problem:  # an application may send headers of any kind; its server has to say so
+            self._counting.complain(problem)
+            return start
 
     def _is_last(self, message: Message) -> bool:
         if message["type"] == "http.response.trailers":
@@ -212,23 +172,5 @@ class _Exchange:
         """Ends the request; again is harmless."""
         request = self._request
         if request.end_ns is None:
-            request.route = self._middleware.label(self._scope)
+            request.route = self._counting.label(self._scope)
             request.end(status)
-
-
-def _paths(exclude: Iterable[str]) -> tuple[frozenset[str], tuple[str, ...]]:
-    """Paths, and what begins all that is below them."""
-    given: list[Any] = [exclude] if isinstance(exclude, str) else list(exclude)
-    for path in given:
-        if not isinstance(path, str) or not path.startswith("/"):
-            raise ValueError(f"exclude holds {path!r:.60}: a list of paths that begin with / is needed")
-    paths = [path.rstrip("/") for path in given]
-    return frozenset(path or "/" for path in paths), tuple(f"{path}/" for path in paths if path)
-
-
-def _service(name: str | None, settings: Settings) -> joulegram.Service:
-    try:
-        return joulegram.serve(name, **settings)
-    except joulegram.ConfigError as problem:
-        log.warning("joulegram counts no requests: %s", problem)
-        return uncounted()

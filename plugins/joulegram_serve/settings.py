@@ -11,6 +11,7 @@ class Settings(TypedDict, total=False):
     """See `joulegram.serve`."""
 
     project: str | None
+    model: str | None
     zone: str | None
     pue: float | str | None
     intensity: str | None
