@@ -113,6 +113,7 @@ def _pairs(counted: Any, nothing: Any, requests: int) -> tuple[list[float], list
     loop = asyncio.new_event_loop()
     for _ in range(PAIRS):
         for app, times in zip((counted, nothing), times_us, strict=True):
+            loop.run_until_complete(drive(app, requests))  # after the pause: a server under load is warm
             batch = drive(app, requests)
             times.append(seconds_of(partial(loop.run_until_complete, batch)) / requests * 1e6)
         time.sleep(0.05)

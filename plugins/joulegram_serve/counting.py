@@ -89,7 +89,7 @@ class Counting:
             try:
                 told = way(about)
                 if told is not None:
-                    return str(told)
+                    return told if told.__class__ is str else str(told)
             except Exception as problem:
                 self.complain(problem)
         return UNMATCHED

@@ -76,11 +76,15 @@ class FootprintMiddleware:
         """Passes a request, a websocket or a lifespan to the application."""
         if scope["type"] == "lifespan":
             return await self._lifespan(scope, receive, send)
-        is_ours = scope["type"] == "http" and SERVICE not in scope  # else another such middleware is around this one
-        request = self._begin(scope) if is_ours else None
+        if scope["type"] != "http" or SERVICE in scope:  # another such middleware may be around it
+            return await self.app(scope, receive, send)
+        counting = self.counting
+        scope[SERVICE] = counting.service
+        root_path = scope.get("root_path")
+        request = counting.begin(scope["path"].removeprefix(root_path) if root_path else scope["path"])
         if request is None:
             return await self.app(scope, receive, send)
-        exchange = _Exchange(self.counting, request, scope, receive, send)
+        exchange = _Exchange(counting, request, scope, receive, send)
         before = CURRENT.set(request)
         try:
             await self.app(scope, exchange.receive, exchange.send)
@@ -88,21 +92,13 @@ class FootprintMiddleware:
             exchange.end(FAILED if isinstance(error, Exception) else exchange.status or CLIENT_GONE)
             raise
         else:
-            exchange.end(exchange.status or FAILED)
+            if request.end_ns is None:
+                exchange.end(exchange.status or FAILED)
         finally:
             try:  # noqa: SIM105  # suppress() would cost half a microsecond
                 CURRENT.reset(before)
             except ValueError:  # thrown away in another context than its own
                 pass
-
-    def _begin(self, scope: Scope) -> joulegram.Request | None:
-        """A request that is to be counted; None for one that is not."""
-        counting = self.counting
-        scope[SERVICE] = counting.service
-        path = scope["path"]
-        if scope.get("root_path"):
-            path = path.removeprefix(scope["root_path"])
-        return counting.begin(path)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Counting starts with the application and stops after it."""
