@@ -22,6 +22,8 @@ from joulegram.session.live import Run, Span, check_settings, current_run, start
 from joulegram.version import __version__
 
 if TYPE_CHECKING:
+    from joulegram.analysis.breakeven import NoBreakEven as NoBreakEven
+    from joulegram.analysis.breakeven import break_even as break_even
     from joulegram.analysis.expected import when_to_run as when_to_run
     from joulegram.analysis.measures import Unanswerable as Unanswerable
     from joulegram.analysis.outlook import CannotPlan as CannotPlan
@@ -56,6 +58,7 @@ _HOMES = {
     "Footprint": "pricing",
     "IntensityPoint": "records",
     "MissingExtra": "extras",
+    "NoBreakEven": "analysis.breakeven",
     "Parts": "serving.snapshot",
     "Pauses": "analysis.pausing",
     "Plan": "analysis.when",
@@ -67,6 +70,7 @@ _HOMES = {
     "Snapshot": "serving.snapshot",
     "Unanswerable": "analysis.measures",
     "UnknownRun": "ledger.ledger",
+    "break_even": "analysis.breakeven",
     "open_ledger": "session.recorded",
     "print_run": "report.table",
     "serve": "serving.service",
@@ -84,6 +88,7 @@ __all__ = [
     "Footprint",
     "IntensityPoint",
     "MissingExtra",
+    "NoBreakEven",
     "Parts",
     "Pauses",
     "Plan",
@@ -98,6 +103,7 @@ __all__ = [
     "Unanswerable",
     "UnknownRun",
     "__version__",
+    "break_even",
     "check_settings",
     "current_run",
     "open_ledger",

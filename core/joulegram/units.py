@@ -6,6 +6,7 @@ Constants convert between the two; the `show_*` functions are for tables and pag
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from math import ceil
 
 J_PER_KWH = 3.6e6
 NS_PER_S = 1_000_000_000
@@ -74,6 +75,31 @@ def show_duration(duration_s: float) -> str:
         return f"{hours} h {minutes:02d} min"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h"
+
+
+def show_long(time_s: float) -> str:
+    """A time that may be long: ``'3 d 4 h'``, ``'593 days'``, ``'12 years'``."""
+    day_s, year_s = 86_400.0, 365.25 * 86_400.0
+    if time_s < 10 * day_s:
+        return show_duration(time_s)
+    if time_s < 3 * year_s:
+        return f"{time_s / day_s:,.0f} days"
+    return f"{time_s / year_s:,.0f} years" if time_s < 1e5 * year_s else "more than 100,000 years"
+
+
+def show_count(count: float) -> str:
+    """``'12,346'``, ``'592.6 million'``: how many, rounded up where they are counted one by one."""
+    for size, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
+        if count >= size * 0.99995:
+            return f"{count / size:,.4g} {word}"
+    return f"{ceil(round(count, 6)):,}"
+
+
+def show_chance(probability: float) -> str:
+    """``'97 %'``, ``'more than 99.9 %'``, ``'less than 0.1 %'``: nothing that is estimated is certain."""
+    if probability >= 0.9995:
+        return "more than 99.9 %"
+    return "less than 0.1 %" if probability < 0.0005 else show_percent(probability)
 
 
 def show_percent(share: float) -> str:

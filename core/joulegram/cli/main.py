@@ -99,6 +99,16 @@ def _share(text: str) -> float:
     return share
 
 
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"a number above zero is needed, not {text!r}")
+    return value
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="joulegram",
@@ -240,6 +250,25 @@ def _parser() -> argparse.ArgumentParser:
     doctor = verbs.add_parser("doctor", help="what can be measured on this machine, and what cannot")
     doctor.epilog = "Exit code: 0 where a run would be recorded, 1 where not."
     doctor.set_defaults(do=_doctor)
+
+    even = verbs.add_parser(
+        "breakeven",
+        help="after how many requests an efficiency measure has paid back what it took",
+        description="BEFORE, AFTER and DEVELOPMENT are runs (ids or the beginnings of them), or amounts such as "
+        "59257kWh, 1.0e-4kWh, 12J±1J or 50kg.",
+    )
+    even.add_argument("--before", required=True, metavar="BEFORE", help="what a request cost")
+    even.add_argument("--after", required=True, metavar="AFTER", help="what it costs with the measure in place")
+    even.add_argument(
+        "--development", required=True, nargs="+", action="extend", metavar="D", help="what the measure took, all of it"
+    )
+    even.add_argument("--route", metavar="R", help="of the runs that served; all routes by default")
+    even.add_argument("--rate", type=_positive, metavar="PER_DAY", help="requests a day; as measured by default")
+    even.add_argument("--retrain-every", type=_seconds, metavar="D", help="the development is done again: 30d, 12h")
+    even.add_argument("--g-per-kwh", type=_positive, metavar="G", help="prices amounts of energy")
+    even.add_argument("--json", action="store_true", help="machine-readable output")
+    even.add_argument("--ledger", metavar="PATH", help="another ledger than the configured one")
+    even.set_defaults(do=_breakeven)
 
     calibrate = verbs.add_parser("calibrate", help="measure once what this machine's CPUs draw, in two minutes")
     calibrate.add_argument("--against", metavar="METER", help="the meter to trust; by default one that counts the CPUs")
@@ -532,6 +561,32 @@ def _doctor(options: argparse.Namespace) -> int:
     else:
         print_findings(findings)
     return 0 if healthy(findings) else 1
+
+
+def _breakeven(options: argparse.Namespace) -> int:
+    from joulegram.analysis.breakeven import NoBreakEven
+    from joulegram.cli.breakeven import answer
+
+    try:
+        found = answer(
+            open_ledger(options.ledger),
+            options.before,
+            options.after,
+            options.development,
+            route=options.route,
+            per_day=options.rate,
+            retrain_every_s=options.retrain_every,
+            g_per_kwh=options.g_per_kwh,
+        )
+    except NoBreakEven as error:
+        return _complain(error)
+    if options.json:
+        _print_json(found)
+    else:
+        from joulegram.report.breakeven_table import print_break_even
+
+        print_break_even(found)
+    return 0
 
 
 def _calibrate(options: argparse.Namespace) -> int:
