@@ -109,6 +109,17 @@ def _positive(text: str) -> float:
     return value
 
 
+def _growth(text: str) -> float:
+    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        growth = float(number) / (100 if percent else 1)
+    except ValueError:
+        growth = math.nan
+    if not -1 < growth < math.inf:
+        raise argparse.ArgumentTypeError(f"a growth such as 10% or 0.1 is needed, not {text!r}")
+    return growth
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="joulegram",
@@ -269,6 +280,23 @@ def _parser() -> argparse.ArgumentParser:
     even.add_argument("--json", action="store_true", help="machine-readable output")
     even.add_argument("--ledger", metavar="PATH", help="another ledger than the configured one")
     even.set_defaults(do=_breakeven)
+
+    back = verbs.add_parser(
+        "rebound", help="whether more use has eaten what an efficiency measure saved, and what a change is made of"
+    )
+    back.add_argument("run", nargs="*", metavar="RUN", help="two that served, before and after; or one, with --at")
+    back.add_argument("--project", metavar="P", help="all of its servers, and its development, with --at")
+    back.add_argument("--at", metavar="TIME", help="when it changed: 2026-06-24T10:00Z")
+    back.add_argument("--since", metavar="TIME", help="where the window before begins; the first hour by default")
+    back.add_argument("--until", metavar="TIME", help="where the window after ends; the last hour by default")
+    back.add_argument("--route", metavar="R", help="of the servers; all routes by default")
+    back.add_argument("--per", choices=("requests", "tokens", "items"), default="requests", help="what is counted")
+    back.add_argument(
+        "--exogenous-growth", type=_growth, metavar="G", help="that would have come without the measure: 10%% or 0.1"
+    )
+    back.add_argument("--json", action="store_true", help="machine-readable output")
+    back.add_argument("--ledger", metavar="PATH", help="another ledger than the configured one")
+    back.set_defaults(do=_rebound)
 
     calibrate = verbs.add_parser("calibrate", help="measure once what this machine's CPUs draw, in two minutes")
     calibrate.add_argument("--against", metavar="METER", help="the meter to trust; by default one that counts the CPUs")
@@ -586,6 +614,24 @@ def _breakeven(options: argparse.Namespace) -> int:
         from joulegram.report.breakeven_table import print_break_even
 
         print_break_even(found)
+    return 0
+
+
+def _rebound(options: argparse.Namespace) -> int:
+    from joulegram.analysis.rebound import NoRebound
+    from joulegram.cli.rebound import Windows, answer
+
+    asked = Windows(*(getattr(options, name) for name in ("run", "project", "at", "since", "until", "route")))
+    try:
+        found = answer(open_ledger(options.ledger), asked, options.per, options.exogenous_growth)
+    except NoRebound as error:
+        return _complain(error)
+    if options.json:
+        _print_json(found)
+    else:
+        from joulegram.report.rebound_table import print_rebound
+
+        print_rebound(found)
     return 0
 
 
