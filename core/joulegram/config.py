@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
 from joulegram import registry
+from joulegram.amounts import energy_in_j, mass_in_g
 from joulegram.notices import warn
 from joulegram.records import Basis
 
@@ -24,7 +25,7 @@ PREFIX = "JOULEGRAM_"
 _OTHER_VARIABLES = frozenset({"RUN", "DISABLED", "AUTO", "HOST", "RUNTIME_DIR", "CONFIG", "PROFILES"})
 # A project's pyproject.toml may not set these.
 _USERS_ALONE = frozenset({"feeds", "meter_options", "ip_lookup"})
-_TABLES = frozenset({"feeds", "impacts", "meter_options", "peaks"})
+_TABLES = frozenset({"budgets", "feeds", "impacts", "meter_options", "peaks"})
 PEAK_TYPES = ("float64", "float32", "tf32", "float16", "bfloat16", "float8", "int8")
 """What a peak rate is told for."""
 SITE = "site"
@@ -74,6 +75,8 @@ class Settings:
         ip_lookup: whether the place may be looked up from the IP address.
         peaks: peak rates of devices of your own (FLOP/s), by product name and then type (`PEAK_TYPES`).
         impacts: factors of your own (`IMPACT_FACTORS`) by device, for ``host`` and for ``site``; and what is counted.
+        budgets: most ``carbon`` (``"50kg"``) and ``energy`` (``"100kWh"``) of a month, by project; once read,
+            `carbon_g` and `energy_j`.
     """
 
     ledger: str | None = None
@@ -93,6 +96,7 @@ class Settings:
     ip_lookup: bool = False
     peaks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     impacts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    budgets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 _NAMES = tuple(entry.name for entry in fields(Settings))
@@ -387,6 +391,25 @@ def _water_basis(value: Any) -> str:
     return str(value)
 
 
+def _budgets(value: Any) -> Mapping[str, Mapping[str, float]]:
+    if not isinstance(value, Mapping) or not all(isinstance(limits, Mapping) for limits in value.values()):
+        raise TypeError('a table is needed for each project: captions = { carbon = "50kg", energy = "100kWh" }')
+    return {
+        project: dict(_budget(project, name, given) for name, given in limits.items())
+        for project, limits in value.items()
+    }
+
+
+def _budget(project: str, name: str, value: Any) -> tuple[str, float]:
+    if name not in _LIMITS:
+        raise ValueError(f"{project} has a budget of {name}; known are: {', '.join(_LIMITS)}")
+    field_name, read = _LIMITS[name]
+    limit = read(_text(value))
+    if not limit:
+        raise ValueError(f"the budget of {project} has to be above zero")
+    return field_name, limit
+
+
 def _plugin(group: str, name: str) -> str:
     """The name of an installed plugin; those of other packages are looked for only where it is none of ours."""
     if name not in registry.own_names(group) and name not in (offer := registry.names(group)):
@@ -420,7 +443,12 @@ _SITE_OPTIONS: dict[str, Any] = {
     "adpe": _truth,
     "primary_energy": _truth,
 }
+_LIMITS: Mapping[str, tuple[str, Callable[[str], float]]] = {
+    "carbon": ("carbon_g", mass_in_g),
+    "energy": ("energy_j", energy_in_j),
+}
 _READERS: dict[str, Any] = {
+    "budgets": _budgets,
     "intensity": _feed,
     "pue": _pue,
     "basis": _basis,

@@ -298,6 +298,17 @@ def _parser() -> argparse.ArgumentParser:
     back.add_argument("--ledger", metavar="PATH", help="another ledger than the configured one")
     back.set_defaults(do=_rebound)
 
+    budget = verbs.add_parser("budget", help="what a project has spent of a month’s budget, and where that leads")
+    budget.epilog = "Exit code: 0 within the budget, 1 over it, 2 where that cannot be told."
+    budget.add_argument("project", metavar="PROJECT", help="its name (joulegram runs lists it)")
+    budget.add_argument("--carbon", metavar="C", help="most carbon: 50kg; as configured by default")
+    budget.add_argument("--energy", metavar="E", help="most energy: 100kWh; as configured by default")
+    budget.add_argument("--month", metavar="M", help="2026-11; this one by default, by UTC")
+    budget.add_argument("--strict", action="store_true", help="exit code 1 also near the budget, or at risk")
+    budget.add_argument("--json", action="store_true", help="machine-readable output")
+    budget.add_argument("--ledger", metavar="PATH", help="another ledger than the configured one")
+    budget.set_defaults(do=_budget)
+
     calibrate = verbs.add_parser("calibrate", help="measure once what this machine's CPUs draw, in two minutes")
     calibrate.add_argument("--against", metavar="METER", help="the meter to trust; by default one that counts the CPUs")
     calibrate.add_argument("--seconds", type=_how_long, metavar="S", help="how long to measure idle, and full load")
@@ -633,6 +644,25 @@ def _rebound(options: argparse.Namespace) -> int:
 
         print_rebound(found)
     return 0
+
+
+@_uncollected()
+def _budget(options: argparse.Namespace) -> int:
+    from joulegram.analysis.budgets import NoBudget
+    from joulegram.cli.budget import answer, exit_code
+
+    asked = (getattr(options, name) for name in ("project", "carbon", "energy", "month"))
+    try:
+        found = answer(open_ledger(options.ledger), *asked)
+    except NoBudget as error:
+        return _complain(error)
+    if options.json:
+        _print_json(found)
+    else:
+        from joulegram.report.budget_table import print_budget
+
+        print_budget(found)
+    return exit_code(found, options.strict)
 
 
 def _calibrate(options: argparse.Namespace) -> int:
