@@ -11,7 +11,7 @@ import pytest
 from compared import quantity, run
 from hypothesis import given
 from hypothesis import strategies as st
-from served_runs import GPU, Hour, intensity, served_run
+from served_runs import CPU, GPU, Hour, intensity, served_run
 
 from joulegram.analysis.breakeven import NoBreakEven, break_even
 from joulegram.quantities import Quantity
@@ -113,7 +113,7 @@ def test_the_gain_of_a_counter_that_counted_both_hides_no_saving(tmp_path: Path)
     assert by(one, "energy_j")["verdict"] == "pays"
     assert by(one, "energy_j")["saving"]["low"] == pytest.approx(0.3 * 0.95)
     assert by(other, "energy_j")["verdict"] == "never"
-    assert by(other, "energy_j")["why"] == "the saving is not above what is noise"
+    assert by(other, "energy_j")["why"] == "what meters and prices may be off by is more than the saving"
 
 
 def test_hours_that_differ_more_than_what_is_saved_make_it_never(tmp_path: Path) -> None:
@@ -122,6 +122,7 @@ def test_hours_that_differ_more_than_what_is_saved_make_it_never(tmp_path: Path)
     )
     row = by(found, "energy_j")
     assert (row["verdict"], row["requests"]["high"]) == ("never", None)
+    assert row["why"] == "the saving is not above what is noise"
     assert 0.5 < row["probability"] < 0.9
     assert any("never pays back" in sentence for sentence in found["sentences"])
 
@@ -234,3 +235,20 @@ def test_a_figure_read_back_is_the_same() -> None:
     figure = Quantity(1.0, 0.5, None, "modelled", "a formula", ("a part",))
     assert Quantity.from_json(figure.to_json()) == figure
     assert Quantity.from_json(None).value is None
+
+
+def test_where_models_hide_a_saving_it_is_said_that_they_do(tmp_path: Path) -> None:
+    """Ten per cent less, by a formula that may be off by half or twice."""
+    sides = []
+    for name, cost in (("a", 10.0), ("b", 9.0)):
+        hours = [Hour(n, 100, {"cpu:model": (100 * cost, 0.0)}) for n in range(6)]
+        sides.append(served_run(tmp_path, hours, intensity(360.0), run=name, channels=(CPU,)).document())
+    row = by(break_even(*sides, ["1kWh"]), "energy_j")
+    assert (row["verdict"], row["why"]) == ("never", "what meters and prices may be off by is more than the saving")
+
+
+def test_other_devices_than_before_are_told(tmp_path: Path) -> None:
+    hours = [Hour(0, 100, {"gpu:A": (100.0, 0.0), "cpu:model": (100.0, 0.0)})]
+    before = served_run(tmp_path, hours, intensity(360.0), run="a", channels=(GPU, CPU)).document()
+    found = break_even(before, serving(tmp_path, 1.0, run_id="b"), ["1kWh"])
+    assert any("Before, cpu and gpu was counted, after, gpu" in sentence for sentence in found["sentences"])

@@ -51,6 +51,14 @@ def test_runs_are_named_by_the_beginnings_of_their_ids(capsys: pytest.CaptureFix
     assert small["requests"]["value"] == pytest.approx(10_000)
 
 
+def test_a_routes_rate_counts_the_hours_in_which_only_others_were_served(capsys: pytest.CaptureFixture[str]) -> None:
+    hours = [Hour(0, 100, {"gpu:A": (100.0, 0.0)}, route="/a"), Hour(3, 100, {"gpu:A": (900.0, 0.0)}, route="/b")]
+    served_run(joulegram.open_ledger().path, hours, intensity(360.0), run="one")
+    found = asked(capsys, "--before", "2J", "--after", "one", "--development", "1kJ", "--route", "/a")
+    assert found["after"]["energy_j"]["value"] == pytest.approx(1.0)
+    assert found["rate"]["per_day"] == pytest.approx(100 / 2 * 24)
+
+
 def test_the_table_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
     serving("old-1", 4.0)
     serving("new-1", 2.0)

@@ -7,7 +7,7 @@ where that is counted. The result is plain data: what ``joulegram breakeven --js
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
@@ -138,7 +138,7 @@ def _measure(
         nothing = dict.fromkeys(("saving", "probability", "payback_s", "retraining"))
         return {**row, **nothing, "verdict": UNKNOWN, "requests": _bounds((None, None, None))}
     found = _saving(name, sides)
-    verdict, why = _verdict(found, sides)
+    verdict, why = _verdict(name, found, sides)
     needed = requests_needed(took, found)
     return {
         **row,
@@ -175,12 +175,17 @@ def _saving(name: str, sides: Sequence[UnitCost]) -> Saving:
     return found
 
 
-def _verdict(found: Saving, sides: Sequence[UnitCost]) -> tuple[str, str]:
+def _verdict(name: str, found: Saving, sides: Sequence[UnitCost]) -> tuple[str, str]:
     if found.value < 0:
         return NEVER, "a request costs more than before"
     if found.value == 0:
         return NEVER, "a request costs as much as before"
-    return (PAYS, "") if found.is_certain else (NEVER, "the saving is not above what is noise")
+    if found.is_certain:
+        return PAYS, ""
+    exact = [replace(side.figures[name], gains={}) for side in sides]
+    if saving(*exact).is_certain:
+        return NEVER, "what meters and prices may be off by is more than the saving"
+    return NEVER, "the saving is not above what is noise"
 
 
 def requests_needed(took: Quantity, found: Saving) -> Bounds:
@@ -260,15 +265,22 @@ def _mixed(bases: set[str | None]) -> str:
 
 
 def _places(sides: Sequence[UnitCost], took: Took) -> list[str]:
-    before, after = (None if side.run is None else side.run.get("zone") for side in sides)
+    """What the runs differ in besides the measure."""
+    before, after = (side.run for side in sides)
     notes = []
-    if all(side.run is not None for side in sides) and before != after:
+    if before is not None and after is not None and before.get("zone") != after.get("zone"):
+        zones = [run.get("zone") or "an unknown zone" for run in (before, after)]
         notes.append(
-            f"Before ran in {before or 'an unknown zone'}, after in {after or 'an unknown zone'}: of the carbon that a "
-            "request saves a part is the grid’s; energy tells what the measure saved."
+            f"Before ran in {zones[0]}, after in {zones[1]}: of the carbon that a request saves a part is the grid’s; "
+            "energy tells what the measure saved."
         )
-    elif len(took.zones | {after} - {None}) > 1:
+    elif after is not None and took.zones - {after.get("zone")}:
         notes.append("The development ran on another grid than the serving: its carbon is of its own.")
+    if before is not None and after is not None and sides[0].kinds != sides[1].kinds:
+        kinds = [listing(sorted(side.kinds) or ["nothing"]) for side in sides]
+        notes.append(
+            f"Before, {kinds[0]} was counted, after, {kinds[1]}: a request’s energy is not of the same devices."
+        )
     return notes
 
 

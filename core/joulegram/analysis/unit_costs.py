@@ -41,6 +41,7 @@ class UnitCost:
         requests: how many it is from; None for an amount.
         per_s: requests a second; None where no time tells.
         basis: which emissions its carbon counts; None for an amount.
+        kinds: of the devices that are counted.
         notes: what a reader should know, in sentences.
     """
 
@@ -51,6 +52,7 @@ class UnitCost:
     requests: float | None = None
     per_s: float | None = None
     basis: str | None = None
+    kinds: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -122,7 +124,15 @@ def _of_requests(document: Document, served: Row) -> UnitCost:
         figures[name] = Estimate(each, REPEATS_SD * each if error is None else error, _gains(everything, name, causes))
     _add_embodied(document, float(requests), _route_share(document, served), figures, absent)
     return UnitCost(
-        label, figures, absent, run, requests, requests / told_s if told_s else None, _basis(document), tuple(notes)
+        label,
+        figures,
+        absent,
+        run,
+        requests,
+        requests / told_s if told_s else None,
+        _basis(document),
+        _kinds(document),
+        tuple(notes),
     )
 
 
@@ -161,7 +171,7 @@ def _of_items(document: Document) -> UnitCost:
         each = figure.value / items
         figures[name] = Estimate(each, REPEATS_SD * each, _gains(footprint, name, causes))
     _add_embodied(document, float(items), 1.0, figures, absent)
-    return UnitCost(label, figures, absent, run, float(items), None, _basis(document), tuple(notes))
+    return UnitCost(label, figures, absent, run, float(items), None, _basis(document), _kinds(document), tuple(notes))
 
 
 def _add_embodied(
@@ -233,6 +243,14 @@ def _measure(name: str) -> str:
 
 def _basis(document: Document) -> str:
     return str((document.get("price") or {}).get("basis") or UNKNOWN_BASIS)
+
+
+def _kinds(document: Document) -> frozenset[str]:
+    return frozenset(
+        channel["kind"]
+        for channel in document.get("channels", ())
+        if channel["inside"] is None and channel["energy_j"]["value"] is not None
+    )
 
 
 def _open(run: Row) -> list[str]:

@@ -65,12 +65,11 @@ def _figures(found: Found) -> Table:
 
 
 def _requests_of(found: Found, row: Row) -> list[tuple[str, Row]]:
-    name = row["measure"]
-    return [
-        ("a request before", found["before"][name]),
-        ("a request after", found["after"][name]),
-        ("a request saves", row["saving"]),
-    ]
+    name, sides = row["measure"], ("before", "after")
+    costs = [(f"a request {which}", found[which][name]) for which in sides]
+    if name == "carbon_g" and found["embodied"]["in_requests"]:
+        costs += [(f"its hardware {which}", found[which]["embodied_g"]) for which in sides]
+    return [*costs, ("a request saves", row["saving"])]
 
 
 def _shown(figure: Row, bound: str, show: Any) -> str:
