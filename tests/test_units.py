@@ -10,9 +10,13 @@ from joulegram.curves.curve import Curve, Steps, price
 from joulegram.units import (
     J_PER_KWH,
     NS_PER_S,
+    show_chance,
+    show_change,
+    show_count,
     show_duration,
     show_energy,
     show_flops,
+    show_long,
     show_mass,
     show_percent,
     show_power,
@@ -109,3 +113,39 @@ def test_what_is_shown_is_within_half_a_percent_of_the_energy(energy_j: float) -
 )
 def test_a_time_without_an_offset_is_in_utc(text: str, expected_s: float) -> None:
     assert utc_s(text) == expected_s
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (0, "0"), (0.2, "1"), (12_345.2, "12,346"), (3.0000000001, "3"), (999_900, "999,900"), (1e6, "1 million"),
+        (592_570_000, "592.6 million"), (2.5e9, "2.5 billion"), (1e15, "1,000 trillion"),
+    ],
+)  # fmt: skip
+def test_counts_are_rounded_up_while_they_are_counted_one_by_one(count: float, shown: str) -> None:
+    assert show_count(count) == shown
+
+
+@pytest.mark.parametrize(
+    ("days", "shown"),
+    [(2, "2 d 0 h"), (9.5, "9 d 12 h"), (592.6, "593 days"), (4383, "12 years"), (1e9, "more than 100,000 years")],
+)
+def test_long_times_are_days_and_years(days: float, shown: str) -> None:
+    assert show_long(days * 86_400) == shown
+
+
+@pytest.mark.parametrize(
+    ("probability", "shown"),
+    [(1.0, "more than 99.9 %"), (0.97, "97 %"), (0.5, "50 %"), (0.0001, "less than 0.1 %"), (0.0, "less than 0.1 %")],
+)
+def test_no_chance_is_certain(probability: float, shown: str) -> None:
+    assert show_chance(probability) == shown
+
+
+def test_a_change_has_its_sign_and_what_rounding_left_is_none() -> None:
+    assert [show_change(g, show_mass, 1000.0) for g in (1200.0, -3.4, 1e-9, 0.0)] == [
+        "+1.20 kg",
+        "−3.40 g",
+        "±0 g",
+        "±0 g",
+    ]

@@ -5,6 +5,7 @@ Constants convert between the two; the `show_*` functions are for tables and pag
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from math import ceil
 
@@ -100,6 +101,19 @@ def show_chance(probability: float) -> str:
     if probability >= 0.9995:
         return "more than 99.9 %"
     return "less than 0.1 %" if probability < 0.0005 else show_percent(probability)
+
+
+def show_change(change: float, show: Callable[[float], str], beside: float) -> str:
+    """``'+1.20 kg'``, ``'−3.40 g'``; ``'±0 g'`` for what rounding alone left of a change.
+
+    Args:
+        change: signed, in the unit that `show` takes.
+        show: shows a size.
+        beside: what it is a change of.
+    """
+    if abs(change) <= 1e-9 * abs(beside):
+        return f"±{show(0.0)}"
+    return f"{'−' if change < 0 else '+'}{show(abs(change))}"
 
 
 def show_percent(share: float) -> str:

@@ -141,7 +141,7 @@ def test_a_run_counts_by_the_items_that_it_says_and_one_run_is_as_noisy_as_repea
     assert found["before"]["energy_j"]["value"] == pytest.approx(5.0)
     assert found["before"]["energy_j"]["error"] == pytest.approx(0.16)
     assert found["requests"]["value"] == pytest.approx(400.0)
-    assert any("a standard deviation of 3.2 % is taken" in note for note in found["notes"])
+    assert any("3.2 % is taken" in note for note in found["notes"])
     del after["run"]["attributes"]["items"]
     with pytest.raises(NoBreakEven, match="does not say how many items"):
         break_even(before, after, ["1kJ"])

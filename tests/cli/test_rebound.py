@@ -67,8 +67,8 @@ def test_a_project_that_serves_nothing_is_looked_at_by_its_development(capsys: p
     assert development["offset"]["saving"] == pytest.approx(0.5, rel=0.01)
     print_rebound(found)
     assert "runs a week" in capsys.readouterr().out
-    assert main(["rebound", "--project", "none", "--at", "2027-01-17T08:00Z"]) == 0
-    assert "no run of the project" in capsys.readouterr().out
+    assert main(["rebound", "--project", "none", "--at", "2027-01-17T08:00Z"]) == 2
+    assert "no run of the project" in capsys.readouterr().err
 
 
 def test_the_table_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,7 +93,7 @@ def test_the_table_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
         (("one", "--at", AT, "--since", "2027-02-01", "--until", "2027-01-01"), "--until lies before --since"),
         (("trained", "--at", AT), "has told of no request: it is of stage train"),
         (("one", "--at", AT, "--route", "/x"), "its routes are: /a, /b"),
-        (("one", "--at", "2027-01-15T00:30Z"), "no hour before the change"),
+        (("one", "--at", "2027-01-15T00:30Z"), "no server has told of an hour before the change"),
     ],
 )
 def test_a_mistake_is_told_in_a_line(arguments: tuple[str, ...], word: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,9 +55,9 @@ def rebound(
     """
     if exogenous is not None and not exogenous > -1:
         raise NoRebound(f"growth of {exogenous:.0%} is none: at −100 % nothing is left")
-    if before is None and after is None and development is not None:
+    if development is not None and not development["why"] and (before is None or after is None):
         return _of_development(unit, development)
-    first, second = _checked(before, "before", unit), _checked(after, "after", unit)
+    first, second = (_checked(side, which, unit, development) for side, which in ((before, "before"), (after, "after")))
     if second.hours[0].start_s < first.hours[0].start_s:
         raise NoRebound("the window after the change begins before the one before it: name them the other way round")
     offset = offset_of(
@@ -82,16 +82,17 @@ def rebound(
 
 
 def _of_development(unit: str, development: Json) -> Json:
-    """Of a project that serves nothing."""
+    """Of a project that served nothing in one of the windows."""
     nothing = dict.fromkeys(("word", "before", "after", "service", "change"))
-    notes = ["No server of it has told of an hour in these times: only its development is looked at."]
+    notes = ["No server of it has told of hours before and after the change: only its development is looked at."]
     result = {"schema_version": SCHEMA_VERSION, "unit": unit, **nothing, "development": development, "notes": notes}
     return {**result, "sentences": sentences(result)}
 
 
-def _checked(one: Window | None, which: str, unit: str) -> Window:
+def _checked(one: Window | None, which: str, unit: str, development: Json | None) -> Window:
     if one is None:
-        raise NoRebound(f"no hour {which} the change has been told: widen the window (--since, --until)")
+        neither = f"; and of its development, {development['why']}" if development else ""
+        raise NoRebound(f"no server has told of an hour {which} the change (--since, --until){neither}")
     if not one.sum("volume"):
         what = "no request ended" if unit == "requests" else f"no {unit} were told"
         raise NoRebound(f"{what} {which} the change: without any there is no cost of one")
@@ -151,7 +152,8 @@ def _interval(before: Window, after: Window, offset: Json, exogenous: float | No
     few = min(len([hour for hour in side.hours if hour.volume]) for side in (before, after))
     nothing = {"low": None, "high": None, "saving_low": None, "saving_high": None}
     if few < LEAST_HOURS:
-        why = f"no interval: {few} hours on one side, and {LEAST_HOURS} are needed to tell how much they differ"
+        hours = f"{few} hour{'' if few == 1 else 's'}"
+        why = f"no interval: {hours} on one side, and {LEAST_HOURS} are needed to tell how much they differ"
         return {**nothing, "interval": why}
     sums = [_drawn(side, seed) for seed, side in enumerate((before, after))]
     (volume0, energy0, time0), (volume1, energy1, time1) = (side.T for side in sums)

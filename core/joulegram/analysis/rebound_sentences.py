@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from joulegram.units import J_PER_KWH, show_count, show_energy, show_mass, show_percent
+from joulegram.units import J_PER_KWH, show_change, show_count, show_energy, show_mass, show_percent
 
 Row = Mapping[str, Any]
 
@@ -89,9 +89,12 @@ def _meaning(row: Row, unit: str) -> str:
 def _change(change: Row) -> str:
     in_grams = change["unit"] == "g a day"
     show: Callable[[float], str] = show_mass if in_grams else lambda kwh: show_energy(kwh * J_PER_KWH)
-    parts = ", ".join(f"{signed(part, show)} {PARTS[name]}" for name, part in change["parts"].items())
+    beside = max(change["before"], change["after"])
+    parts = ", ".join(f"{show_change(part, show, beside)} {PARTS[name]}" for name, part in change["parts"].items())
     what = "Carbon" if in_grams else "Energy"
-    totals = f"{show(change['before'])} to {show(change['after'])} a day ({signed(change['change'], show)})"
+    totals = (
+        f"{show(change['before'])} to {show(change['after'])} a day ({show_change(change['change'], show, beside)})"
+    )
     said = f"{what} went from {totals}: {parts}."
     return f"{said} Not in grams, as {change['why']}." if change["why"] else said
 
@@ -99,11 +102,6 @@ def _change(change: Row) -> str:
 def _percent(share: float) -> str:
     """``58 %``, ``−12 %``."""
     return f"{100 * share:,.0f} %".replace("-", "−")
-
-
-def signed(value: float, show: Callable[[float], str]) -> str:
-    """``+1.20 kg``, ``−3.40 g``."""
-    return f"{'−' if value < 0 else '+'}{show(abs(value))}"
 
 
 def development(row: Row) -> list[str]:

@@ -258,4 +258,4 @@ def _open(run: Row) -> list[str]:
 
 
 def _alone(label: str, why: str) -> str:
-    return f"{label}: {why}; a standard deviation of {show_percent(REPEATS_SD)} is taken, that of repeated trainings."
+    return f"{label}: {why}; {show_percent(REPEATS_SD)} is taken, the standard deviation of repeated trainings."

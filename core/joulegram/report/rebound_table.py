@@ -12,7 +12,7 @@ from rich.text import Text
 
 from joulegram.report.table import columns, narrow
 from joulegram.report.words import plain
-from joulegram.units import J_PER_KWH, show_count, show_duration, show_energy, show_mass
+from joulegram.units import J_PER_KWH, show_change, show_count, show_duration, show_energy, show_mass
 
 Found = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -56,6 +56,7 @@ def _service(found: Found) -> Table:
     table.add_row("energy", *(show_energy(side["energy_j"]) for side in sides))
     table.add_row("energy a day", *(show_energy(side["energy_j_per_day"]) for side in sides))
     table.add_row("energy with nobody’s", *(show_energy(side["whole_j"]) for side in sides))
+    beside = max(change["before"], change["after"])
     in_grams = change["unit"] == "g a day"
     show: Show = show_mass if in_grams else lambda kwh: show_energy(kwh * J_PER_KWH)
     if in_grams:
@@ -63,12 +64,14 @@ def _service(found: Found) -> Table:
         table.add_row(
             "carbon a day",
             *(show_mass(change[which]) for which in ("before", "after")),
-            _signed(change["change"], show),
+            show_change(change["change"], show, beside),
         )
     for name, part in change["parts"].items():
         label, shown = _FACTORS[name]
         label = label.format(unit=found["unit"], one=found["unit"].removesuffix("s"))
-        table.add_row(f"  {label}", *(shown(value) for value in change["factors"][name]), _signed(part, show))
+        table.add_row(
+            f"  {label}", *(shown(value) for value in change["factors"][name]), show_change(part, show, beside)
+        )
     return table
 
 
@@ -83,7 +86,3 @@ def _development(row: Row) -> Table:
     table.add_row("energy a week", *(show_energy(side["energy_j_per_week"]) for side in sides))
     table.add_row("energy of a run", *(show_energy(side["j_per_run"]) for side in sides))
     return table
-
-
-def _signed(value: float, show: Show) -> str:
-    return f"{'−' if value < 0 else '+'}{show(abs(value))}"
