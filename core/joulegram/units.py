@@ -85,7 +85,7 @@ def show_long(time_s: float) -> str:
         return show_duration(time_s)
     if time_s < 3 * year_s:
         return f"{time_s / day_s:,.0f} days"
-    return f"{time_s / year_s:,.0f} years" if time_s < 1e5 * year_s else "more than 100,000 years"
+    return f"{time_s / year_s:,.0f} years" if time_s < 1e5 * year_s else "> 100,000 years"
 
 
 def show_count(count: float) -> str:
