@@ -64,13 +64,15 @@ def document(
         energy_j: IT energy, and that of the facility (J).
         carbon_g: operational emissions (g).
         flops: floating-point operations.
-        embodied_g: the hardware's emissions (g).
+        embodied_g: the hardware's emissions (g); not counted by default.
         basis: of its carbon.
         served: sums of a server.
         run: further fields of the run.
     """
     made = copy.deepcopy(_DOCUMENTS[kind])
     footprint = made["footprint"]
+    for name in ("embodied_g", "embodied"):
+        footprint.pop(name, None)
     if run_id is not None:
         made["run"]["id"] = run_id
     if energy_j is not None:

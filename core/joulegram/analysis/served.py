@@ -7,6 +7,7 @@ is too little to tell something, the result says why in its place.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import combinations
 from math import ceil
@@ -162,7 +163,9 @@ def sci(everything: Row, embodied: Row | None) -> dict[str, Any]:
         embodied: of the run, where it is counted.
     """
     operation, making = _quantity(everything["whole_g"]), _quantity(embodied)
-    emitted = total([("operation", operation), (NOT_COUNTED, making)])
+    parts = [f"embodied emissions of {part}" for part in making.missing]
+    missing = tuple([NOT_COUNTED] if making.value is None else parts)
+    emitted = total([("operation", operation), ("", replace(making, missing=missing))])
     if operation.value is None:
         emitted = operation
     per_request = ratio(emitted, exactly(everything["requests"], "no request ended"), "(E · I + M) / R, R in requests")
