@@ -267,6 +267,32 @@ def test_a_channel_that_is_away_lets_events_pass_and_its_joules_of_that_time_are
     assert books.channel_totals("alpha")["alpha/gpu:A"].unattributed_j == 50.0
 
 
+def test_what_no_reading_tells_of_is_missing_and_not_nothing() -> None:
+    books, paid = Accounts(), dict[int, dict[str, tuple[int, int]]]()
+
+    def finished(request: Request) -> None:
+        paid[request.key] = request.paid
+
+    for name in ("gpu:A", "cpu:0"):
+        books.open(channel(name), "", 0)
+        books.use(name, 0, NS, 10.0, 0.0, 0.0)
+    books.begin(2 * NS, 1, 1.0)
+    books.end(3 * NS, 1, "s", "/within")
+    books.begin(2 * NS, 2, 1.0)
+    books.use("cpu:0", NS, 30 * NS, 29.0, 0.0, 0.0)
+    books.settle(30 * NS, finished)  # the GPU's counter has been away for longer than anybody waits
+    books = Accounts.of(marshal.loads(marshal.dumps(books.state())))
+    books.use("gpu:A", 31 * NS, 32 * NS, 5.0, 0.0, 0.0)  # another process read on; what was before is nobody's
+    books.use("cpu:0", 30 * NS, 32 * NS, 2.0, 0.0, 0.0)
+    books.end(32 * NS, 2, "s", "/across")
+    books.settle(33 * NS, finished)
+    conserved(books)
+    assert paid[1].keys() == {"cpu:0"}
+    assert joules(paid[2]["gpu:A"][0]) == pytest.approx(5.0)
+    assert books.rows["s", "/within"].energy.keys() == {"cpu:0"}
+    assert books.accounts["gpu:A"].blind == []
+
+
 def test_ten_thousand_routes_take_the_room_of_a_few() -> None:
     books = Accounts()
     books.open(channel("gpu:A"), "", 0)

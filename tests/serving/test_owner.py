@@ -315,6 +315,26 @@ def test_routes_and_statuses_of_any_kind_never_reach_the_server_as_an_error(host
     assert found == {"b'/bytes'": 0, "None": 0, "?\x00": 0, "/a": 0, "['/list']": 1}
 
 
+def test_a_request_while_the_meter_was_away_has_no_energy_and_is_in_no_histogram(host: Host) -> None:
+    service = host.serve()
+    host.go_on(1.0)
+
+    def away() -> None:
+        raise OSError("away")
+
+    host.counter.before_read = away
+    host.go_on(1.0)
+    request = service.begin("/a")
+    host.go_on(1.0)
+    request.end(200)
+    host.go_on(20.0, step_s=0.5)
+    result = service.result(request.id)
+    assert result is not None
+    assert (result.energy_j, result.carbon_g, result.method, result.parts_j) == (None, None, "missing", {})
+    (row,) = seen(service).routes
+    assert (row.requests, sum(row.buckets), row.energy_j, row.carbon_g) == (1, 0, {}, None)
+
+
 def test_a_route_that_is_known_only_at_the_end_is_the_one_that_pays(host: Host) -> None:
     service = host.serve()
     request = service.begin()

@@ -106,6 +106,19 @@ class Account:
     counted: bool = True
     reading: tuple[int, float] | None = None
     """The last moment (ns) and reading (J) of its counter: where another process goes on."""
+    blind: list[tuple[int, int]] = field(default_factory=list)
+    """Stretches (ns) that no reading tells of: a request within one of them is not known to have cost nothing."""
+
+    def saw(self, request: Request) -> bool:
+        """Whether any reading tells of a request that has ended."""
+        return not any(start <= request.begin_ns and request.end_ns <= end for start, end in self.blind)
+
+    def skip(self, until_ns: int) -> None:
+        """Nothing tells of the time up to then."""
+        if until_ns > self.time_ns:
+            since_ns = self.blind.pop()[0] if self.blind and self.blind[-1][1] == self.time_ns else self.time_ns
+            self.blind.append((since_ns, until_ns))
+            self.time_ns = until_ns
 
     @property
     def pending(self) -> int:
@@ -236,13 +249,14 @@ class Accounts:
                 self._take(account, *account.waiting.popleft())
             behind = until_ns - account.time_ns > PATIENCE_NS or len(self.clock.history[0]) > MOST_EVENTS
             if behind and not account.waiting:
-                self._take(account, account.time_ns, until_ns, 0, 0, 0)
+                account.skip(until_ns)
             self._charge(account, finished)
         self._forget()
 
     def _take(self, account: Account, start_ns: int, end_ns: int, active: int, idle: int, other: int) -> None:
         tariff = account.tariff
         tariff.unattributed += other
+        account.skip(start_ns)
         if start_ns < account.time_ns:  # it was away for so long that events have passed
             since_ns = min(account.time_ns, end_ns)
             late_a = active * (since_ns - start_ns) // max(1, end_ns - start_ns)
@@ -262,10 +276,13 @@ class Accounts:
             self.give_way()
             active, idle = tariff.cost(request.parts)
             if name in request.paid:
-                before = request.paid[name]
+                before = request.paid.pop(name)
                 active, idle = active + before[0], idle + before[1]
-            request.paid[name] = active, idle
             request.left -= 1
+            if not account.saw(request):
+                self._settled(request, finished)
+                continue
+            request.paid[name] = active, idle
             row = request.row
             if row is None:
                 tariff.drop(active + idle)
@@ -280,13 +297,18 @@ class Accounts:
                 row.counted[0] += active
                 row.counted[1] += idle
                 request.energy += active + idle
-            if not request.left:
-                row.settled += request.energy
-                if finished is not None:
-                    finished(request)
+            self._settled(request, finished)
         account.cursor = self._first + at
         if at == len(ended) and not self.requests:
             tariff.drop(tariff.shared - tariff.charged)  # what rounding has left over
+
+    @staticmethod
+    def _settled(request: Request, finished: Finished | None) -> None:
+        """Once no channel is left that could charge it."""
+        if not request.left and request.row is not None:
+            request.row.settled += request.energy
+            if finished is not None:
+                finished(request)
 
     @staticmethod
     def bucket(row: Row, key: int, energy_j: float, time_s: float) -> None:
@@ -446,6 +468,10 @@ class Accounts:
         if passed:
             del self._ended[:passed]
             self._first += passed
+        if any(account.blind for account in accounts):
+            oldest = min((r.begin_ns for r in (*self.requests.values(), *self._ended)), default=self._until_ns)
+            for account in accounts:
+                account.blind = [stretch for stretch in account.blind if stretch[1] >= oldest]
         if self._many_parts or any(len(account.tariff.virtual) > MOST_KNOTS for account in accounts):
             self._sum_up()
 
@@ -481,7 +507,7 @@ class Accounts:
             self._first, self._until_ns, self._hour_s, hours, _values(self.clock),
             self._requests_state(self.requests.values(), numbers),
             self._requests_state(self._ended, numbers),
-            [(list(account.waiting), account.cursor, account.reading, *_values(account.tariff)[:5])
+            [(list(account.waiting), account.cursor, account.reading, account.blind, _values(account.tariff)[:5])
              for account in self.accounts.values()],
         )  # fmt: skip
         sums = (
@@ -526,8 +552,9 @@ class Accounts:
         rows = list(made.rows.values())
         made.requests = {request.key: request for request in _requests_of(flying, rows)}
         made._ended = list(_requests_of(ended, rows))
-        for account, (waiting, cursor, reading, *curves) in zip(made.accounts.values(), accounts, strict=True):
-            account.waiting, account.cursor, account.reading = deque(waiting), cursor, reading
+        for account, (waiting, cursor, *known, curves) in zip(made.accounts.values(), accounts, strict=True):
+            account.waiting, account.cursor = deque(waiting), cursor
+            account.reading, account.blind = known
             tariff = account.tariff
             tariff.virtual, tariff.active, tariff.idle, tariff.active_slope, tariff.idle_slope = curves
         return made

@@ -338,7 +338,8 @@ class Owner:
                 seen_twice = duration_ns >= 2 * max(channel.resolution_s, channel.lag_s) * NS_PER_S
                 method = method if channel.method == "measured" and seen_twice else "modelled"
         energy_j = joules(request.energy)
-        return energy_j, min(low_j, energy_j), max(high_j, energy_j), method
+        whole = all(name in request.paid for name, account in self.books.accounts.items() if account.counted)
+        return energy_j, min(low_j, energy_j), max(high_j, energy_j) if whole else None, method
 
     def _tell(self, now_ns: int, rings_on: Collection[RingReader]) -> None:
         """Tells the books, and how far the rings are in them; then the rings' writers get room."""

@@ -157,9 +157,10 @@ class Result:
         service: the service's name.
         route: its route.
         duration_s: from its beginning to its end, or to now.
-        energy_j: channels that others contain left out (J); None where nothing is known.
+        energy_j: channels that others contain left out (J), and those that were not read at all during the request;
+            None where nothing is known.
         low_j: its lower bound, by what the meters may be off as a whole; None while provisional.
-        high_j: its upper bound, in the same way.
+        high_j: its upper bound, in the same way; None too where a channel was not read during all of the request.
         method: ``measured``, or ``modelled`` where a meter is a model or does not refresh twice while the request lasts
             (energy is spread evenly between two readings); ``estimated`` while provisional, ``missing`` for none.
         parts_j: by channel (J); empty while provisional.
