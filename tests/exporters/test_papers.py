@@ -6,7 +6,7 @@ import re
 
 import pytest
 from exported import HOSTILE, document, named
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from joulegram.exporters import CannotExport, latex, methods
@@ -89,6 +89,7 @@ def test_any_name_leaves_the_table_whole(name: str) -> None:
 
 
 @given(st.text(alphabet=r"\{}$&#%_~^<>|\"'`[]*-ab ", max_size=20))
+@example("---")
 def test_what_is_special_to_latex_is_escaped(text: str) -> None:
     check(rf"\begin{{table}}{escaped(text)}\end{{table}}")
     assert not re.match(r"\s*[\[*]", escaped(text))

@@ -84,4 +84,4 @@ def markdown(value: object) -> str:
 
 def latex(value: object) -> str:
     """Text as itself in LaTeX."""
-    return "".join(_LATEX.get(c, c) for c in one_line(value)).replace("--", "-{}-")
+    return re.sub("-(?=-)", "-{}", "".join(_LATEX.get(c, c) for c in one_line(value)))  # else a dash is made of two
