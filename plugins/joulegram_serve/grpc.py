@@ -5,6 +5,7 @@ Calls take the HTTP statuses that google.rpc.Code gives their codes: 500 and mor
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from inspect import isasyncgenfunction, iscoroutinefunction
@@ -36,6 +37,10 @@ WAYS = (
 )
 
 
+Over = Callable[[Any, Callable[[], None]], None]
+"""Sees to it that something is done when a call of this context is over, whatever becomes of its handler."""
+
+
 class _Interceptor:
     """What both kinds of server share; for the arguments see `FootprintInterceptor`."""
 
@@ -47,12 +52,12 @@ class _Interceptor:
         """What counts."""
         return self._counting.service
 
-    def _wrapped(self, handler: Handler | None, method: str) -> Handler | None:
-        """The handler of a method, counting each call; what nobody handles is nobody's."""
+    def _wrapped(self, handler: Handler | None, method: str, over: Over) -> Handler | None:
+        """The handler of a method, counting its call; what nobody handles is nobody's."""
         if handler is None:
             return None
         way, make = next((way, make) for way, make in WAYS if getattr(handler, way, None) is not None)
-        answer = _counted(getattr(handler, way), way.endswith("_stream"), self._counting, method)
+        answer = _counted(getattr(handler, way), way.endswith("_stream"), self._counting, method, over)
         return make(answer, handler.request_deserializer, handler.response_serializer)
 
 
@@ -77,7 +82,7 @@ class FootprintInterceptor(_Interceptor, grpc.ServerInterceptor):  # type: ignor
     """
 
     def intercept_service(self, continuation: Callable[[Any], Handler | None], handler_call_details: Any) -> Any:
-        return self._wrapped(continuation(handler_call_details), handler_call_details.method)
+        return self._wrapped(continuation(handler_call_details), handler_call_details.method, _on_termination)
 
 
 class AioFootprintInterceptor(_Interceptor, grpc.aio.ServerInterceptor):  # type: ignore[misc]  # as above
@@ -90,7 +95,32 @@ class AioFootprintInterceptor(_Interceptor, grpc.aio.ServerInterceptor):  # type
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Handler | None]], handler_call_details: Any
     ) -> Any:
-        return self._wrapped(await continuation(handler_call_details), handler_call_details.method)
+        handler = await continuation(handler_call_details)
+        return self._wrapped(handler, handler_call_details.method, _with_task(asyncio.current_task()))
+
+
+def _on_termination(context: Any, end: Callable[[], None]) -> None:
+    """A thread's server leaves the stream of a client that has left where it is, and calls back."""
+    if not context.add_callback(end):
+        end()
+
+
+def _with_task(task: asyncio.Task[Any] | None) -> Over:
+    """An event loop's server answers a call in the task that asked the interceptor, and ends that with it."""
+    ends: list[Callable[[], None]] = []
+
+    def end_all(_: object) -> None:
+        for end in ends:
+            end()
+
+    def over(_: Any, end: Callable[[], None]) -> None:
+        ends.append(end)
+        if task is not None and task.done():  # a thread that was late: nobody calls back any more
+            end()
+
+    if task is not None:
+        task.add_done_callback(end_all)
+    return over
 
 
 class _Call:
@@ -137,7 +167,9 @@ class _Call:
         return (_STATUS[number] if 0 < number < len(_STATUS) else FAILED) if number else 0
 
 
-def _counted(answer: Callable[..., Any], streams: bool, counting: Counting, method: str) -> Callable[..., Any]:
+def _counted(
+    answer: Callable[..., Any], streams: bool, counting: Counting, method: str, over: Over
+) -> Callable[..., Any]:
     """A way of answering that counts; of the kind that it was, as a server tells them apart by it."""
 
     def begun(context: Any) -> _Call | None:
@@ -145,6 +177,7 @@ def _counted(answer: Callable[..., Any], streams: bool, counting: Counting, meth
         if request is None:
             return None
         call = _Call(counting, request, method, context)
+        over(context, lambda: call.end(CANCELLED))
         return call
 
     async def answer_later(asked: Any, context: Any) -> Any:
@@ -189,8 +222,6 @@ def _counted(answer: Callable[..., Any], streams: bool, counting: Counting, meth
         if call is None:
             yield from answer(asked, context)
             return
-        if context.add_callback(lambda: call.end(CANCELLED)) is False:  # a client that leaves leaves its stream be
-            call.end(CANCELLED)
         with call.current():
             responses = iter(answer(asked, context))
         while True:

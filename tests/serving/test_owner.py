@@ -315,6 +315,19 @@ def test_routes_and_statuses_of_any_kind_never_reach_the_server_as_an_error(host
     assert found == {"b'/bytes'": 0, "None": 0, "?\x00": 0, "/a": 0, "['/list']": 1}
 
 
+def test_of_a_server_that_is_killed_the_ledger_lacks_a_few_seconds(host: Host) -> None:
+    service = host.serve()
+    host.go_on(1.0)
+    for _ in range(20):
+        request = service.begin("/a")
+        host.go_on(1.0)
+        request.end(200)
+    host.workers[0].die()
+    host.runs[0].still.flush()  # as a recorder does every five seconds
+    told = {hour.route: hour.requests for hour in host.runs[0].hours}
+    assert 14 <= told["/a"] <= 20
+
+
 def test_a_request_while_the_meter_was_away_has_no_energy_and_is_in_no_histogram(host: Host) -> None:
     service = host.serve()
     host.go_on(1.0)

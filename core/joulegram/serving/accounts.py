@@ -159,7 +159,7 @@ class Accounts:
         self._first = 0
         """Number of the first request that ended and is still in this list."""
         self._many_parts = False
-        self._until_ns = 0
+        self._until_ns = self._last_end_ns = 0
         self._hour_s: int | None = None
         self._hour_began: dict[tuple[str, str], ServedHour] = {}
 
@@ -215,9 +215,13 @@ class Accounts:
             self._let_go(time_ns, request)
 
     def open(self, channel: Channel, idle: str, time_ns: int) -> Account:
-        """The account of a channel, made where it is new; what is in flight shares in it from then on."""
+        """The account of a channel, made where it is new; what is in flight shares in it from then on.
+
+        What it counted before the last end that came is nobody's: who ended then is settled without it.
+        """
         account = self.accounts.get(channel.id)
         if account is None:
+            time_ns = max(time_ns, self._last_end_ns)
             tariff = Tariff([self.clock.at(time_ns)[0]])
             account = Account(channel, idle, time_ns, self._first + len(self._ended), tariff)
             self.accounts[channel.id] = account
@@ -455,7 +459,7 @@ class Accounts:
         """A request is in flight no more."""
         del self.requests[request.key]
         self._part(request, self.clock.change(self._in_order(time_ns), -request.weight))
-        request.end_ns = self.clock.time_ns
+        request.end_ns = self._last_end_ns = self.clock.time_ns
         request.left = len(self.accounts)
         if request.left:
             self._ended.append(request)
@@ -504,7 +508,7 @@ class Accounts:
         numbers = {id(row): number for number, row in enumerate(rows)}
         hours = [(key, *_values(hour)) for key, hour in self._hour_began.items()]
         going = (
-            self._first, self._until_ns, self._hour_s, hours, _values(self.clock),
+            self._first, self._until_ns, self._last_end_ns, self._hour_s, hours, _values(self.clock),
             self._requests_state(self.requests.values(), numbers),
             self._requests_state(self._ended, numbers),
             [(list(account.waiting), account.cursor, account.reading, account.blind, _values(account.tariff)[:5])
@@ -546,7 +550,7 @@ class Accounts:
     def of(cls, state: State) -> Accounts:
         """The books that were written down, to go on with."""
         made, going = cls.sums_of(state), marshal.loads(state[1])
-        made._first, made._until_ns, made._hour_s, hours, clock, flying, ended, accounts = going
+        made._first, made._until_ns, made._last_end_ns, made._hour_s, hours, clock, flying, ended, accounts = going
         made._hour_began = {key: ServedHour(*values) for key, *values in hours}
         made.clock = VirtualClock(*clock)
         rows = list(made.rows.values())

@@ -26,7 +26,7 @@ from joulegram.host.shared_memory import remove
 from joulegram.notices import warn
 from joulegram.quantities import Method
 from joulegram.recorder.channel import Settled, unwrapped
-from joulegram.records import Channel, IntensityPoint, PriceBook, Record
+from joulegram.records import Channel, IntensityPoint, PriceBook, Record, ServedHour
 from joulegram.serving.accounts import Accounts, Request
 from joulegram.serving.reading import RATE, VERSION, Energy, Reader, result_content
 from joulegram.units import J_PER_KWH, NS_PER_S
@@ -37,8 +37,9 @@ LIVES_NS = NS_PER_S
 """How often it is looked whether processes still live."""
 KEEP_NS = 60 * NS_PER_S
 """Books that nobody has kept for this long are not taken up again: a server that restarts goes on with its counters."""
-HOURS_NS = 300 * NS_PER_S
-"""How often what routes have cost so far in this hour goes to the ledger."""
+HOURS_NS = (5 * NS_PER_S, 60 * NS_PER_S)
+"""How often what routes have cost so far in this hour goes to the ledger: a tenth of the time that the owner has had,
+between these. A server that is killed loses no more of it."""
 RATE_NS = 2 * NS_PER_S
 """What requests are charged now is what they were over this time."""
 RETRY_NS = 60 * NS_PER_S
@@ -102,7 +103,10 @@ class Owner:
         self._lost = 0
         """Of rings that are gone."""
         self._run_id: str | None = None
-        self._looked_ns = self._hours_ns = self._pieces = 0
+        self._looked_ns = self._pieces = 0
+        self._began_ns = self._hours_ns = clock.monotonic_ns()
+        self._hours: dict[tuple[str, str | None], ServedHour] = {}
+        """What was told last of each route."""
         self._now_s = 0.0
         self._was: dict[str, tuple[int, float]] = {}
         """Of each channel, where the owner before has left its counter: when (ns), and its reading (J)."""
@@ -138,7 +142,7 @@ class Owner:
         self.books.settle(until_ns, self._finish)
         if self._g_per_j == self._g_per_j:
             self.books.price(self._g_per_j)
-        if final or now_ns - self._hours_ns >= HOURS_NS or self.books.hour_is_over(self._now_s):
+        if final or self._hours_are_due(now_ns) or self.books.hour_is_over(self._now_s):
             self._tell_hours(now_ns)
         self._tell(now_ns, [ring for ring in self._rings.values() if ring not in over])
         for ring in over:
@@ -383,11 +387,17 @@ class Owner:
             self._rated = now_ns, now
         self._told.rate.write(RATE.pack(self._rate_j, self._g_per_j))
 
+    def _hours_are_due(self, now_ns: int) -> bool:
+        least_ns, most_ns = HOURS_NS
+        return now_ns - self._hours_ns >= min(most_ns, max(least_ns, (now_ns - self._began_ns) // 10))
+
     def _tell_hours(self, now_ns: int) -> None:
         self._hours_ns = now_ns
         if self._recorder is not None:
             for hour in self.books.hour(self._now_s, self._lost_in_rings):
-                self._recorder.tell(hour)
+                if self._hours.get((hour.service, hour.route)) != hour:
+                    self._hours[hour.service, hour.route] = hour
+                    self._recorder.tell(hour)
 
 
 def _profile_w(host: str) -> tuple[float, int, str] | None:

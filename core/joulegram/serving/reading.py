@@ -15,7 +15,7 @@ from joulegram.serving.snapshot import PROVISIONAL, SETTLED, UNKNOWN, Parts, Res
 if TYPE_CHECKING:
     from joulegram.serving.service import Request
 
-VERSION = 2
+VERSION = 3
 BOOKS_SIZE = 4 << 20
 RESULTS = 1 << 12
 RESULT_SIZE = 512
