@@ -48,7 +48,8 @@ class FootprintCallback(litserve.Callback):  # type: ignore[misc]  # litserve ha
     def on_after_setup(self, lit_api: Any) -> None:
         """In a worker, once it is ready."""
         try:
-            service = made(self._name, self._settings)
+            # LitServe kills its workers: whoever answers requests keeps the books, and closes them in time.
+            service = made(self._name, {**self._settings, "may_keep_books": False})
             service.start()
             predictions = _Predictions(service)
             lit_api.batch = predictions.sized(lit_api.batch)

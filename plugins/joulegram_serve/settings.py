@@ -20,3 +20,4 @@ class Settings(TypedDict, total=False):
     meters: tuple[str, ...] | list[str] | None
     weigh_by: str | None
     attributes: Mapping[str, Any] | None
+    may_keep_books: bool

@@ -37,7 +37,7 @@ LIVES_NS = NS_PER_S
 """How often it is looked whether processes still live."""
 KEEP_NS = 60 * NS_PER_S
 """Books that nobody has kept for this long are not taken up again: a server that restarts goes on with its counters."""
-HOURS_NS = (5 * NS_PER_S, 60 * NS_PER_S)
+HOURS_NS = (NS_PER_S, 60 * NS_PER_S)
 """How often what routes have cost so far in this hour goes to the ledger: a tenth of the time that the owner has had,
 between these. A server that is killed loses no more of it."""
 RATE_NS = 2 * NS_PER_S

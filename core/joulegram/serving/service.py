@@ -16,6 +16,7 @@ import weakref
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from math import inf
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -297,6 +298,7 @@ def serve(
     meters: tuple[str, ...] | list[str] | None = None,
     weigh_by: str | None = None,
     attributes: Mapping[str, Any] | None = None,
+    may_keep_books: bool = True,
 ) -> Service:
     """Counts what requests cost: call it once in each process of a server, which may fork later.
 
@@ -325,6 +327,8 @@ def serve(
         weigh_by: ``tokens``, ``flops`` or ``items``: what `Request.add` is told is the request's weight from then on,
             and 1 before. By default all weigh the same, unless `begin` or `Request.weigh` says otherwise.
         attributes: anything worth keeping with the run.
+        may_keep_books: whether this process may be elected to read the counters and keep the books. False for one that
+            is killed without notice, as long as another of this host may.
 
     Raises:
         ConfigError: an argument, a configuration file or the environment says what joulegram does not understand.
@@ -338,15 +342,16 @@ def serve(
     }  # fmt: skip
     if not config.disabled():
         check_settings(**given)
-    return Service(name or "server", {**given, "attributes": attributes}, weigh_by)
+    make = partial(_worker, stands=may_keep_books)
+    return Service(name or "server", {**given, "attributes": attributes}, weigh_by, make)
 
 
-def _worker(service: Service) -> Worker:
+def _worker(service: Service, stands: bool = True) -> Worker:
     def start_run(run_id: str | None) -> Run:
         return start(service.name, stage="serve", run_id=run_id, **service._given)
 
     folder = memory_folder(f"serving-{_device_set(service._given)}")
-    return Worker(service.name, folder, Clock(os.environ.get("JOULEGRAM_HOST")), start_run)
+    return Worker(service.name, folder, Clock(os.environ.get("JOULEGRAM_HOST")), start_run, stands)
 
 
 def _device_set(given: Mapping[str, Any]) -> str:

@@ -30,6 +30,7 @@ class Worker:
         folder: the shared memory.
         clock: the time.
         start_run: see `Owner`.
+        stands: whether it stands for election to count for all.
 
     Attributes:
         ring: where its requests are told.
@@ -41,11 +42,18 @@ class Worker:
         RuntimeError: no thread can be started.
     """
 
-    def __init__(self, service: str, folder: Path, clock: Clock, start_run: Callable[[str | None], Recorded]) -> None:
+    def __init__(
+        self,
+        service: str,
+        folder: Path,
+        clock: Clock,
+        start_run: Callable[[str | None], Recorded],
+        stands: bool = True,
+    ) -> None:
         self.ring = Ring(folder, service)
         self.owner: Owner | None = None
         self.folder, self._clock, self._start_run = folder, clock, start_run
-        self._election = Election(folder / "owner.lock")
+        self._election, self._stands = Election(folder / "owner.lock"), stands
         self._attending = threading.Lock()
         self._stopped = threading.Event()
         self._complained = False
@@ -54,7 +62,7 @@ class Worker:
     def attend(self) -> None:
         """Says what found no room before, and counts for all if this process is elected."""
         self.ring.say_again()
-        if not self._election.stand():
+        if not self._stands or not self._election.stand():
             return
         if self.owner is None:
             with importing():
