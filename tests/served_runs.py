@@ -62,6 +62,7 @@ class Hour:
     service: str = "s"
     tokens: float = 0.0
     failed: int = 0
+    items: float = 0.0
 
 
 def intensity(g_per_kwh: float, number: int | None = None, **more: Any) -> IntensityPoint:
@@ -137,7 +138,15 @@ def _lines(hour: Hour) -> list[ServedHour]:
     start_s = MIDNIGHT_S + hour.number * HOUR_S
     told = [
         ServedHour(
-            "books", start_s, hour.service, hour.route, hour.requests, hour.failed, hour.tokens, energy_j=hour.joules
+            "books",
+            start_s,
+            hour.service,
+            hour.route,
+            hour.requests,
+            hour.failed,
+            hour.tokens,
+            items=hour.items,
+            energy_j=hour.joules,
         )
     ]
     if hour.nobody:

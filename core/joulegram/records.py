@@ -449,6 +449,10 @@ class PhaseMoments(Record):
     products: list[list[float]]
 
 
+WITHIN = "within "
+"""How the routes of work inside of requests begin."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServedHour(Record):
     """What a route of a server has cost in one hour, as far as it is settled: newer lines go before older ones.
@@ -490,6 +494,11 @@ class ServedHour(Record):
     lost: int = 0
     late: int = 0
     dropped: int = 0
+
+    @property
+    def is_within(self) -> bool:
+        """Whether it tells of work inside of requests (a worker's batches), which no total counts as requests."""
+        return self.route is not None and self.route.startswith(WITHIN)
 
     def since(self, before: ServedHour | None) -> ServedHour:
         """What was added to sums that grow."""

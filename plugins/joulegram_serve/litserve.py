@@ -2,8 +2,9 @@
 
 Requests are counted where they come in, in LitServe's API processes, by `FootprintMiddleware`; their energy is the
 whole host's, so what their worker used is in it. Nothing tells a worker whose request it works on. So its predictions
-stand beside the requests, as a route of their own that pays nothing: ``requests`` are predictions, ``items`` the
-requests in them. Both kinds of process tell times of one clock, and their records meet in the same books.
+stand beside the requests, as a route of their own that pays nothing and that no total counts: its ``requests`` are
+predictions, its ``items`` the requests in them. Both kinds of process tell times of one clock, and their records meet
+in the same books.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import joulegram
 from joulegram_serve.complaints import Complaints
 from joulegram_serve.counting import FAILED, made
 
-PREDICTIONS = "predictions"
+PREDICTIONS = "within predictions"
 """The route of a worker's predictions."""
 
 

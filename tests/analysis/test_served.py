@@ -82,6 +82,18 @@ def test_busy_hours_that_cost_more_are_no_price_of_low_utilisation(tmp_path: Pat
     assert "low utilisation cost nothing that can be seen" in told(report)
 
 
+def test_work_inside_of_requests_is_told_apart_and_no_total_counts_it(tmp_path: Path) -> None:
+    hours = [
+        Hour(0, 12, {"gpu:A": (90.0, 30.0)}),
+        Hour(0, 4, {"gpu:A": (0.0, 0.0)}, route="within predictions", items=10.0, failed=1),
+    ]
+    report = one(served_run(tmp_path, hours, intensity(360.0)).document())
+    assert report["served"]["total"]["requests"] == 12
+    assert [row["route"] for row in report["served"]["routes"]] == ["/a"]
+    assert "Within these: 4 predictions of 10 items, 2.5 each, 1 failed." in told(report)
+    assert "A request was charged 10.0 J" in told(report)
+
+
 def test_energy_is_told_beside_traffic(tmp_path: Path) -> None:
     report = one(busy_day(tmp_path))
     assert report["traffic"]["requests_factor"] == pytest.approx(23.0)

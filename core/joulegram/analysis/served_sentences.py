@@ -11,7 +11,7 @@ from joulegram.units import show_duration, show_energy, show_mass, show_percent
 Row = Mapping[str, Any]
 TOLD = 0.001
 """Part of what counters hold from which on it is told that no hour tells of it."""
-TELLS = "a server tells of its hours every five minutes, and when it ends"
+TELLS = "a server tells of its hours at least once a minute, and when it ends"
 
 
 def sentences(report: Row) -> list[str]:
@@ -31,6 +31,7 @@ def sentences(report: Row) -> list[str]:
         said.append(f"It is still running: these are the figures so far ({TELLS}).")
     if everything["requests"]:
         said += [_charged(everything), *_tokens(everything, served["routes"])]
+        said += _within(served.get("within", ()))
         said += _idle(report["idle"])
         said += _utilisation(report["utilisation"])
         said += _traffic(report["traffic"])
@@ -52,6 +53,17 @@ def sum_sentences(together: Row) -> list[str]:
     if everything["requests"]:
         said += [_charged(everything), *_tokens(everything, together["routes"])]
     return [*said, *_idle(together["idle"]), *_sci(together["sci"]), *_apart(everything)]
+
+
+def _within(rows: Sequence[Row]) -> list[str]:
+    """Work inside of requests: ``107 predictions of 1,000 items, 9.3 each``."""
+    told = []
+    for row in rows:
+        what = row["route"].removeprefix("within ")
+        each = f" of {row['items']:,.0f} items, {row['items'] / row['requests']:.3g} each" if row["items"] else ""
+        failed = f", {row['failed']:,} failed" if row["failed"] else ""
+        told.append(f"{row['requests']:,} {what}{each}{failed}")
+    return [f"Within these: {'; '.join(told)}."] if told else []
 
 
 def _served(everything: Row, run: Row) -> str:

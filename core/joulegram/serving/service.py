@@ -174,7 +174,8 @@ class Service:
 
         Args:
             route: its route's template (``/items/{id}``), never the path itself: the first 200 are told apart. Where
-                it is not known yet, set `Request.route` before the end.
+                it is not known yet, set `Request.route` before the end. One that begins with ``within `` is work inside
+                of requests (a worker's batches): begin it with weight 0, and no total counts it as a request.
             weight: its part of what the requests in flight share; 0 for one that pays nothing (a health check).
         """
         ring = self._ring

@@ -156,6 +156,8 @@ def served_part(
     inside = {name for name, figure in figures.items() if figure.inside in figures}
     rates = {hour_s: grams_per_j(hour_s) for hour_s in sorted({hour.hour_s for hour in hours})}
     how = "; ".join(filter(None, (footprint.carbon_g.how, "each hour’s joules at that hour’s intensity")))
+    within = _by([hour for hour in hours if hour.is_within], lambda hour: (hour.service, hour.route or ""))
+    hours = [hour for hour in hours if not hour.is_within]
     everything = _added(hours)
     no_idle = _with_joules(everything.active) - _with_joules(everything.idle)
     worth = _Worth(figures, inside, no_idle, rates, how)
@@ -167,6 +169,14 @@ def served_part(
         "total": {**_row(everything, worth), **_nobodys(everything, worth)},
         "services": [{"service": name, **_row(sums, worth)} for name, sums in services.items()],
         "routes": [{"service": name, "route": route, **_row(sums, worth)} for (name, route), sums in routes.items()],
+        "within": [
+            {
+                "service": name,
+                "route": route,
+                **{count: getattr(sums, count) for count in ("requests", "failed", "items")},
+            }
+            for (name, route), sums in within.items()
+        ],
         "hours": [
             {
                 "start_s": hour_s,
