@@ -9,14 +9,17 @@ READY := .venv/.installed
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tensorflow lint bench accuracy paper clean
+.PHONY: help demo example-lifecycle test tensorflow lint bench accuracy paper clean
 
 help:  ## show this list
 	@echo "make TARGET, one of:"
-	@sed -n 's/^\([a-z]*\):.*## /  \1 /p' Makefile | while read -r name text; do printf '  %-11s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /  \1 /p' Makefile | while read -r name text; do printf '  %-17s %s\n' "$$name" "$$text"; done
 
 demo: $(READY)  ## train a small network on handwritten digits and show what it cost
 	@$(BIN)/python examples/digits_lightning.py $(ARGS)
+
+example-lifecycle: $(READY)  ## live a model's whole life on real data, and tell what it cost
+	@$(BIN)/python examples/lifecycle.py $(ARGS)
 
 test: lint  ## lint, then the tests
 	@$(BIN)/python -m pytest -n 2 $(ARGS)

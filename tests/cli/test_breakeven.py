@@ -51,6 +51,12 @@ def test_runs_are_named_by_the_beginnings_of_their_ids(capsys: pytest.CaptureFix
     assert small["requests"]["value"] == pytest.approx(10_000)
 
 
+def test_each_side_may_name_a_route_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    serving("one", 2.0)
+    found = asked(capsys, "--before", "one/large", "--after", "one/small", "--development", "18kJ")
+    assert found["requests"]["value"] == pytest.approx(1000.0, rel=1e-3)
+
+
 def test_a_routes_rate_counts_the_hours_in_which_only_others_were_served(capsys: pytest.CaptureFixture[str]) -> None:
     hours = [Hour(0, 100, {"gpu:A": (100.0, 0.0)}, route="/a"), Hour(3, 100, {"gpu:A": (900.0, 0.0)}, route="/b")]
     served_run(joulegram.open_ledger().path, hours, intensity(360.0), run="one")

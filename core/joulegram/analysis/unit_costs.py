@@ -102,14 +102,14 @@ def recorded(document: Document) -> UnitCost:
 
 def _of_requests(document: Document, served: Row) -> UnitCost:
     run, everything, hours = document["run"], served["total"], served["hours"]
-    label, requests = _label(run), everything["requests"]
+    label, requests = " ".join(filter(None, (_label(run), document.get("served_route")))), everything["requests"]
     if not requests:
         raise NoUnitCost(f"{label}: no request has ended, so there is no cost of one")
     told_s = sum(hour["length_s"] for hour in hours)
     notes = _open(run)
     if _few(hours):
         notes.append(_alone(label, f"it served for {_hours(hours)}, too few to tell how much they differ"))
-    causes = _causes(document, everything, label)
+    causes = _causes(document, everything, _label(run))
     figures: dict[str, Estimate] = {}
     absent: dict[str, str] = {}
     for name in MEASURES:
@@ -200,8 +200,8 @@ def _route_share(document: Document, served: Row) -> float:
 def _causes(document: Document, row: Row, label: str) -> tuple[str, str]:
     """What energy, and grams of a joule, may be off by: of two runs, those of the same name are the same factor.
 
-    Counters of the same devices err alike; formulas of load do not, as their error depends on the load. A price is the
-    same where it makes the same grams of a joule.
+    Counters of the same devices err alike; formulas of load do not, as their error depends on the load, but for parts
+    of one run. A price is the same where it makes the same grams of a joule.
     """
     measured = sorted(c["id"] for c in document.get("channels", ()) if c["method"] == "measured" and not c["inside"])
     counters = row["energy_j"]["method"] == "measured" and bool(measured)

@@ -27,10 +27,10 @@ def answer(
 
     Args:
         ledger: where the runs are.
-        before: a run's id, the beginning of one, or an amount.
+        before: a run's id, the beginning of one, each with a route of it (``ID/route``), or an amount.
         after: the same.
         development: the same, one or more.
-        route: of the runs that served; all of them for None.
+        route: of the runs that served, where they name none themselves; all of them for None.
         per_day: requests a day.
         retrain_every_s: how often the development is done again (s).
         g_per_kwh: prices amounts of energy (g/kWh).
@@ -53,10 +53,11 @@ def _given(ledger: OpenLedger, text: str, route: str | None = None) -> dict[str,
     try:
         amount(text)
     except ValueError as no_amount:
+        run_id, slash, named = text.partition("/")
         try:
-            run = ledger.run(text)
+            run = ledger.run(run_id)
         except UnknownRun as no_run:
             looks_like_one = text[:1].isdecimal() and text[-1:].isalpha() and " " not in text.strip()
             raise NoBreakEven(f"{no_run}; {no_amount}" if looks_like_one or " " in text else str(no_run)) from None
-        return document_of(run, route)
+        return document_of(run, slash + named or route)
     return text

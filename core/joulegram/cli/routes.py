@@ -14,7 +14,7 @@ from joulegram.session.served import served_part
 def document_of(run: RecordedRun, route: str | None = None) -> dict[str, Any]:
     """The run as plain data; where it served and a route is named, its `served` is that route's part.
 
-    What all routes cost together then stands in `served_by_all`.
+    What all routes cost together then stands in `served_by_all`, the route in `served_route`.
 
     Raises:
         UnknownRun: it served other routes.
@@ -28,7 +28,7 @@ def document_of(run: RecordedRun, route: str | None = None) -> dict[str, Any]:
         raise UnknownRun(f"run {run.id} served no route {route!r}; its routes are: {routes}")
     hours = [*own, *_silent(own, hours)]
     part = served_part(hours, run.footprint(), run.grams_per_j, run.length_of_hour_s)
-    return {**document, "served": part, "served_by_all": document["served"]}
+    return {**document, "served": part, "served_route": route, "served_by_all": document["served"]}
 
 
 def _silent(own: Sequence[ServedHour], hours: Iterable[ServedHour]) -> list[ServedHour]:

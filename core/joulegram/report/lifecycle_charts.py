@@ -94,7 +94,7 @@ def _flow(found: LifeCycle, field: str) -> Chart:
                 },
             }
         ],
-        layout={"height": 460, "margin": {"l": 8, "r": 8, "t": 16, "b": 16}},
+        layout={"height": 460, "margin": {"l": 8, "r": 8, "t": 24, "b": 24}},
     )
 
 
