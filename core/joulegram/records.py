@@ -542,6 +542,41 @@ class ServedHour(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class ServedRequest(Record):
+    """What one request has cost, where a server was asked to keep each.
+
+    Args:
+        id: unlike any other's of this host.
+        service: the service's name.
+        route: its route.
+        end_ns: when it ended (monotonic ns of the host).
+        duration_s: from its beginning.
+        status: as its protocol has it; 0 for none.
+        tokens: as told by the application.
+        flops: the same.
+        items: the same.
+        energy_j: channel id → joules shared by weight, and joules of idle power; channels without a reading left out.
+    """
+
+    tag: ClassVar[str] = "request"
+
+    id: str
+    service: str
+    route: str
+    end_ns: int
+    duration_s: float
+    status: int = 0
+    tokens: float = 0.0
+    flops: float = 0.0
+    items: float = 0.0
+    energy_j: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def on_host(self, host: str) -> ServedRequest:
+        """The same, its channels named with their host."""
+        return replace(self, energy_j={f"{host}/{name}": parts for name, parts in self.energy_j.items()})
+
+
+@dataclass(frozen=True, slots=True)
 class Lineage(Record):
     """What this run continues: the run before it and what that line of runs had cost when it was left."""
 
@@ -592,7 +627,7 @@ class End(Record):
 
 _RECORDS: tuple[type[Record], ...] = (
     Header, Hardware, Channel, Anchor, Knots, Gap, SpanRecord, PriceBook, MorePoints, StepCount, PhaseMoments,
-    ServedHour, Lineage, Note, Heartbeat, End,
+    ServedHour, ServedRequest, Lineage, Note, Heartbeat, End,
 )  # fmt: skip
 _BY_TAG = {record.tag: record for record in _RECORDS}
 _NESTED: dict[str, type[Record]] = {"anchor": Anchor, "pue": Pue}
@@ -619,7 +654,7 @@ def from_plain(record: type[R], values: Mapping[str, Any]) -> R:
             known[name] = from_plain(nested, known[name])
     if record in (PriceBook, MorePoints):
         known["intensity"] = tuple(from_plain(IntensityPoint, point) for point in known["intensity"])
-    if record is ServedHour:
+    if record in (ServedHour, ServedRequest):
         known["energy_j"] = {name: tuple(parts) for name, parts in known.get("energy_j", {}).items()}
     if record is Knots:  # JSON knows no tuples
         known["curves"] = {name: (times, values) for name, (times, values) in known["curves"].items()}

@@ -21,3 +21,4 @@ class Settings(TypedDict, total=False):
     weigh_by: str | None
     attributes: Mapping[str, Any] | None
     may_keep_books: bool
+    keep_requests: bool

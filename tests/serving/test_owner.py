@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from servers import Host, route_j, seen
 
 from joulegram.host.ring import rings
+from joulegram.records import ServedRequest
 from joulegram.serving.owner import KEEP_NS, SLACK_NS
 from joulegram.units import NS_PER_S
 
@@ -326,6 +327,22 @@ def test_of_a_server_that_is_killed_the_ledger_lacks_a_few_seconds(host: Host) -
     host.runs[0].still.flush()  # as a recorder does every five seconds
     told = {hour.route: hour.requests for hour in host.runs[0].hours}
     assert 14 <= told["/a"] <= 20
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_the_ledger_keeps_each_request_only_if_asked(host: Host, keeps: bool) -> None:
+    service = host.serve()
+    owner = host.workers[0].owner
+    assert owner is not None
+    owner._keeps_requests = keeps
+    host.go_on(1.0)
+    with service.begin("/a") as request:
+        request.add(tokens=7)
+        host.go_on(1.0)
+    host.go_on(1.0)
+    host.runs[0].still.flush()
+    kept = [(each.id, each.route, each.tokens, each.energy_j) for each in host.runs[0].sink.of(ServedRequest)]
+    assert kept == ([(request.id, "/a", 7.0, {"gpu:A": (pytest.approx(100.0), 0.0)})] if keeps else [])
 
 
 def test_a_request_while_the_meter_was_away_has_no_energy_and_is_in_no_histogram(host: Host) -> None:

@@ -24,6 +24,7 @@ from joulegram.records import (
     PriceBook,
     Record,
     ServedHour,
+    ServedRequest,
     SpanRecord,
     StepCount,
     from_line,
@@ -90,6 +91,11 @@ class JournalContent:
     def served(self) -> list[ServedHour]:
         """What routes of a server have cost, hour by hour."""
         return [record for record in self.records if isinstance(record, ServedHour)]
+
+    @property
+    def requests(self) -> list[ServedRequest]:
+        """Each request of a server that was asked to keep them."""
+        return [record for record in self.records if isinstance(record, ServedRequest)]
 
     @property
     def moments(self) -> list[PhaseMoments]:

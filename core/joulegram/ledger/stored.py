@@ -19,7 +19,7 @@ from joulegram.host.processes import process_started
 from joulegram.ledger.journal import JournalContent, read_journal
 from joulegram.ledger.sealed import read_sealed
 from joulegram.ledger.writer import SEALED_SUFFIX, SUFFIX
-from joulegram.records import Header, Lineage, PriceBook, ServedHour, SpanRecord, Status, from_plain
+from joulegram.records import Header, Lineage, PriceBook, ServedHour, ServedRequest, SpanRecord, Status, from_plain
 from joulegram.units import NS_PER_S
 
 SILENCE_S = 60.0
@@ -171,6 +171,14 @@ class StoredRun:
             before = sums.get((hour_s, service, route))
             sums[hour_s, service, route] = record if before is None else before.plus(record)
         return sorted(sums.values(), key=lambda record: (record.hour_s, record.service, record.route or ""))
+
+    def requests(self) -> list[ServedRequest]:
+        """Each request of a server that was asked to keep them; channels bear their host's name."""
+        return [
+            record.on_host(recording.header.host)
+            for recording in self.recordings
+            for record in recording.content.requests
+        ]
 
     def group(self, recording: Recording) -> list[Recording]:
         """The recorders whose joules a span of `recording` counts: itself, its fellow ranks, and what joined them."""

@@ -26,9 +26,9 @@ from joulegram.host.shared_memory import remove
 from joulegram.notices import warn
 from joulegram.quantities import Method
 from joulegram.recorder.channel import Settled, unwrapped
-from joulegram.records import Channel, IntensityPoint, PriceBook, Record, ServedHour
-from joulegram.serving.accounts import Accounts, Request
-from joulegram.serving.reading import RATE, VERSION, Energy, Reader, result_content
+from joulegram.records import Channel, IntensityPoint, PriceBook, Record, ServedHour, ServedRequest
+from joulegram.serving.accounts import Accounts, Request, Row
+from joulegram.serving.reading import RATE, VERSION, Energy, Reader, request_id, result_content
 from joulegram.units import J_PER_KWH, NS_PER_S
 
 SLACK_NS = 50_000_000
@@ -92,10 +92,18 @@ class Owner:
         folder: the shared memory.
         clock: the time.
         start_run: starts the run that records the counters, or goes on with the one of this id.
+        keeps_requests: whether each request goes to the ledger too.
     """
 
-    def __init__(self, folder: Path, clock: Clock, start_run: Callable[[str | None], Recorded]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        clock: Clock,
+        start_run: Callable[[str | None], Recorded],
+        keeps_requests: bool = False,
+    ) -> None:
         self._folder, self._clock, self._start_run = folder, clock, start_run
+        self._keeps_requests = keeps_requests
         self._told = Reader(folder)
         self._rings: dict[int, RingReader] = {}
         self._positions: dict[int, int] = {}
@@ -308,6 +316,8 @@ class Owner:
         """A request is settled."""
         row, host = request.row, self._clock.host
         assert row is not None  # those that are dropped are not told of
+        if self._keeps_requests and self._recorder is not None:
+            self._recorder.tell(_kept(request, row))
         energy = self._energy(request)
         energy_j, carbon_g = energy[0], None
         if energy_j is not None:
@@ -398,6 +408,22 @@ class Owner:
                 if self._hours.get((hour.service, hour.route)) != hour:
                     self._hours[hour.service, hour.route] = hour
                     self._recorder.tell(hour)
+
+
+def _kept(request: Request, row: Row) -> ServedRequest:
+    """A settled request as the ledger keeps it."""
+    return ServedRequest(
+        request_id(request.key),
+        row.service,
+        row.route,
+        request.end_ns,
+        (request.end_ns - request.begin_ns) / NS_PER_S,
+        request.status,
+        request.tokens,
+        request.flops,
+        request.items,
+        {name: (joules(active), joules(idle)) for name, (active, idle) in request.paid.items()},
+    )
 
 
 def _profile_w(host: str) -> tuple[float, int, str] | None:

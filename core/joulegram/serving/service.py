@@ -300,6 +300,7 @@ def serve(
     weigh_by: str | None = None,
     attributes: Mapping[str, Any] | None = None,
     may_keep_books: bool = True,
+    keep_requests: bool = False,
 ) -> Service:
     """Counts what requests cost: call it once in each process of a server, which may fork later.
 
@@ -330,6 +331,8 @@ def serve(
         attributes: anything worth keeping with the run.
         may_keep_books: whether this process may be elected to read the counters and keep the books. False for one that
             is killed without notice, as long as another of this host may.
+        keep_requests: whether the ledger keeps each request too, 200 bytes or so, and not sums by route and hour alone
+            (`RecordedRun.requests`). The process that keeps the books goes by its own.
 
     Raises:
         ConfigError: an argument, a configuration file or the environment says what joulegram does not understand.
@@ -343,16 +346,17 @@ def serve(
     }  # fmt: skip
     if not config.disabled():
         check_settings(**given)
-    make = partial(_worker, stands=may_keep_books)
+    make = partial(_worker, stands=may_keep_books, keeps_requests=keep_requests)
     return Service(name or "server", {**given, "attributes": attributes}, weigh_by, make)
 
 
-def _worker(service: Service, stands: bool = True) -> Worker:
+def _worker(service: Service, stands: bool = True, keeps_requests: bool = False) -> Worker:
     def start_run(run_id: str | None) -> Run:
         return start(service.name, stage="serve", run_id=run_id, **service._given)
 
     folder = memory_folder(f"serving-{_device_set(service._given)}")
-    return Worker(service.name, folder, Clock(os.environ.get("JOULEGRAM_HOST")), start_run, stands)
+    clock = Clock(os.environ.get("JOULEGRAM_HOST"))
+    return Worker(service.name, folder, clock, start_run, stands, keeps_requests)
 
 
 def _device_set(given: Mapping[str, Any]) -> str:

@@ -31,6 +31,7 @@ class Worker:
         clock: the time.
         start_run: see `Owner`.
         stands: whether it stands for election to count for all.
+        keeps_requests: see `Owner`.
 
     Attributes:
         ring: where its requests are told.
@@ -49,6 +50,7 @@ class Worker:
         clock: Clock,
         start_run: Callable[[str | None], Recorded],
         stands: bool = True,
+        keeps_requests: bool = False,
     ) -> None:
         self.ring = Ring(folder, service)
         self.owner: Owner | None = None
@@ -57,6 +59,7 @@ class Worker:
         self._attending = threading.Lock()
         self._stopped = threading.Event()
         self._complained = False
+        self._keeps_requests = keeps_requests
         self._thread = self._start_thread()
 
     def attend(self) -> None:
@@ -67,7 +70,7 @@ class Worker:
         if self.owner is None:
             with importing():
                 from joulegram.serving.owner import Owner
-            self.owner = Owner(self.folder, self._clock, self._start_run)
+            self.owner = Owner(self.folder, self._clock, self._start_run, self._keeps_requests)
         self.owner.tick()
 
     def close(self) -> None:

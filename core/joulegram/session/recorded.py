@@ -22,7 +22,7 @@ from joulegram.ledger.ledger import Ledger, Summary, UnknownRun
 from joulegram.ledger.stored import Recording, StoredRun, write_price
 from joulegram.pricing import Footprint, Hours, Pricer
 from joulegram.quantities import Quantity
-from joulegram.records import Basis, IntensityPoint, Lineage, PriceBook, SpanRecord
+from joulegram.records import Basis, IntensityPoint, Lineage, PriceBook, ServedRequest, SpanRecord
 from joulegram.session import surroundings
 from joulegram.session.books import yearly
 from joulegram.session.document import describe, listed, listed_run
@@ -256,6 +256,10 @@ class RecordedRun:
         if not ends:
             return None, None
         return sum(end.recorder_cpu_s for end in ends), sum(end.recorder_wakeups for end in ends)
+
+    def requests(self) -> list[ServedRequest]:
+        """What each request cost, where `serve` was told to keep them (``keep_requests=True``)."""
+        return self.stored.requests()
 
     def priced(
         self,
